@@ -1,0 +1,187 @@
+"""What the generator hands on: samples, truths and the dataset that carries both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Kind = Literal["image", "table"]
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One source of information about a patient.
+
+    Attributes:
+        name: how results refer to it, e.g. ``"axial"``.
+        kind: ``"image"`` or ``"table"``.
+        latents: names of the standardised latent features that it carries, in the order in which the
+            decision function reads them.
+    """
+
+    name: str
+    kind: Kind
+    latents: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("The 'name' of a Modality must not be empty. Give it a name such as 'axial'.")
+        if self.kind not in ("image", "table"):
+            raise ValueError(
+                f"The 'kind' of Modality {self.name!r} must be 'image' or 'table'. Got {self.kind!r}."
+            )
+        if not self.latents or len(set(self.latents)) != len(self.latents):
+            raise ValueError(
+                f"The 'latents' of Modality {self.name!r} must be one or more distinct names. "
+                f"Got {self.latents!r}."
+            )
+
+    @property
+    def n_latents(self) -> int:
+        """Number of latent features."""
+        return len(self.latents)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs of n patients, one tensor a modality, and their labels where they may be seen.
+
+    Attributes:
+        inputs: modality name → image ``[n, 1, height, width]`` (uint8 in 0…255, or floating in 0…1) or
+            table ``[n, columns]`` (floating). All finite.
+        labels: class indices ``[n]`` (int64), or None where labels are withheld.
+    """
+
+    inputs: Mapping[str, Tensor]
+    labels: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise ValueError("The 'inputs' of Samples must hold at least one modality. Got none.")
+        lengths = {name: len(value) for name, value in self.inputs.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(
+                f"The 'inputs' of Samples must have one row a patient in every modality. Got {lengths}."
+            )
+        for name, value in self.inputs.items():
+            if value.ndim not in (2, 4):
+                raise ValueError(
+                    f"Input {name!r} must be a table [n, columns] or an image [n, channels, height, width]. "
+                    f"Got shape {tuple(value.shape)}."
+                )
+            if value.dtype != torch.uint8 and not value.is_floating_point():
+                raise ValueError(f"Input {name!r} must be uint8 or floating point. Got {value.dtype}.")
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                n_bad = int((~torch.isfinite(value)).sum())
+                raise ValueError(
+                    f"Input {name!r} must be finite. Got {n_bad} NaN or infinite values; "
+                    "impute or drop them first."
+                )
+        if self.labels is not None and self.labels.shape != (len(self),):
+            raise ValueError(
+                f"The 'labels' of Samples must have shape ({len(self)},), one a patient. "
+                f"Got {tuple(self.labels.shape)}."
+            )
+        object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in order."""
+        return tuple(self.inputs)
+
+    def take(self, rows: slice | Tensor | np.ndarray) -> Samples:
+        """Return the given rows (a slice, or an index array) as new samples."""
+        if isinstance(rows, np.ndarray):
+            rows = torch.from_numpy(rows)
+        labels = None if self.labels is None else self.labels[rows]
+        return Samples({name: value[rows] for name, value in self.inputs.items()}, labels)
+
+    def as_float(self) -> Samples:
+        """Return float32 samples: uint8 images become 0…1."""
+        return Samples({name: as_float(value) for name, value in self.inputs.items()}, self.labels)
+
+    def without_labels(self) -> Samples:
+        """Return the same inputs with the labels withheld."""
+        return Samples(self.inputs, None)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"inputs": dict(self.inputs), "labels": self.labels}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        object.__setattr__(self, "inputs", MappingProxyType(state["inputs"]))  # pyright: ignore[reportArgumentType]
+        object.__setattr__(self, "labels", state["labels"])
+
+
+def as_float(value: Tensor) -> Tensor:
+    """Return an input as float32; uint8 images are divided by 255."""
+    return value.float().div_(255.0) if value.dtype == torch.uint8 else value.float()
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true value of one estimand for one scenario.
+
+    Attributes:
+        estimand: e.g. ``"gradient"``.
+        modalities: modality name → share; non-negative, sums to 1.
+        features: ``"modality/latent"`` → share of that latent feature, on the same scale.
+        standard_error: modality name → Monte-Carlo standard error of the share; 0 in closed form.
+        method: how it was found, ``"closed form"`` or ``"Monte Carlo, n = …"``.
+    """
+
+    estimand: str
+    modalities: Mapping[str, float]
+    features: Mapping[str, float]
+    standard_error: Mapping[str, float]
+    method: str = "closed form"
+
+    def __post_init__(self) -> None:
+        values = np.array(list(self.modalities.values()), dtype=float)
+        if not np.isfinite(values).all() or values.min() < 0 or abs(values.sum() - 1) > 1e-6:
+            raise ValueError(
+                f"The 'modalities' of a {self.estimand!r} truth must be non-negative and sum to 1. "
+                f"Got {dict(self.modalities)}."
+            )
+        if set(self.standard_error) != set(self.modalities):
+            raise ValueError(
+                f"The 'standard_error' of a {self.estimand!r} truth must have the modalities "
+                f"{list(self.modalities)}. Got {list(self.standard_error)}."
+            )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A scenario's draw: three disjoint splits, and the truths that no method may see.
+
+    Attributes:
+        scenario: name of the scenario.
+        seed: the data seed.
+        modalities: in the order of the latent features.
+        train: for fitting models; early stopping holds out a part of it.
+        explain: held out from training *and* from test; the only samples that methods receive.
+        test: for the fidelity of the trained models, and nothing else.
+        truth: estimand → Truth.
+        latents: split name → latent features ``[n, d]`` (float32), what the decision function reads.
+        threshold: label 1 iff F ≥ threshold; the training split's median of F.
+        decision_scale: standard deviation of F on the training split.
+    """
+
+    scenario: str
+    seed: int
+    modalities: tuple[Modality, ...]
+    train: Samples
+    explain: Samples
+    test: Samples
+    truth: Mapping[str, Truth]
+    latents: Mapping[str, Tensor] = field(repr=False)
+    threshold: float
+    decision_scale: float

@@ -43,9 +43,9 @@ class Modality:
             )
 
     @property
-    def n_latents(self) -> int:
-        """Number of latent features."""
-        return len(self.latents)
+    def features(self) -> tuple[str, ...]:
+        """Full names of the latent features, ``"modality/latent"``."""
+        return tuple(f"{self.name}/{latent}" for latent in self.latents)
 
 
 @dataclass(frozen=True)

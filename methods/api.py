@@ -1,0 +1,190 @@
+"""The contract between importance methods, the models they explain and the harness that scores them.
+
+A method receives a model and samples, nothing else. It returns raw values; how they become one number a
+modality is declared (``aggregation``) and done here, in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from synthetic.types import Samples
+
+Aggregation = Literal["mean_absolute", "absolute_mean"]
+
+
+@runtime_checkable
+class FusionModel(Protocol):
+    """A network that encodes each modality, joins the encodings, and classifies the joint vector.
+
+    ``classify(encode(inputs))`` are its logits. It is in evaluation mode: a sample's output does not depend
+    on the samples beside it.
+    """
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the modalities, in the order of the fusion vector."""
+        ...
+
+    @property
+    def groups(self) -> Mapping[str, slice]:
+        """Modality → its columns of the fusion vector; together they cover it."""
+        ...
+
+    def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return fusion features ``[n, d]`` for float32 inputs (images in 0…1)."""
+        ...
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits ``[n, classes]`` for fusion features ``[n, d]``; differentiable."""
+        ...
+
+
+@runtime_checkable
+class SeparableModel(FusionModel, Protocol):
+    """A fusion model whose encodings do not depend on each other; methods may then encode less often."""
+
+    def encode_modality(self, name: str, value: Tensor) -> Tensor:
+        """Return the columns ``groups[name]`` of the fusion vector for one modality's input."""
+        ...
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a method says about a model on some samples.
+
+    Attributes:
+        modalities: modality → raw importance, finite, not normalised; may be negative.
+        features: modality → one raw value a fusion feature (or table column), where the method yields them.
+    """
+
+    modalities: Mapping[str, float]
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """An importance method: a function, and what must be known to run and judge it.
+
+    Attributes:
+        name: with its options in parentheses where they differ from the defaults.
+        function: ``(model, samples, rng, **options)`` → local attributions ``[n, d]`` or global values
+            ``[d]`` over the fusion features, or modality → value, or an Attribution.
+        estimand: the truth that it targets.
+        version: changes when its results change.
+        citation: where it comes from.
+        needs_labels: True if it uses the labels of the samples; others get none.
+        level: ``fusion`` if it perturbs or differentiates the fusion features, ``input`` if the inputs.
+        aggregation: how local attributions become global: mean of absolute values, or absolute value of
+            the mean (signed values cancel).
+        options: keyword arguments for the function.
+        components: the methods whose results it combines; then the function is
+            ``(component name → Attribution, **options)`` → modality → value.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    estimand: str
+    version: str = "1"
+    citation: str = ""
+    needs_labels: bool = False
+    level: Literal["fusion", "input"] = "fusion"
+    aggregation: Aggregation = "mean_absolute"
+    options: Mapping[str, object] = field(default_factory=dict)
+    components: tuple[Method, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.aggregation not in get_args(Aggregation):
+            raise ValueError(
+                f"The 'aggregation' of method {self.name!r} must be one of "
+                f"{', '.join(get_args(Aggregation))}. Got {self.aggregation!r}."
+            )
+
+    def with_options(self, options: Mapping[str, object]) -> Method:
+        """Return the method with options set, and named after them: ``"lime(n_points=1000)"``."""
+        if not options:
+            return self
+        shown = ", ".join(f"{key}={value}" for key, value in sorted(options.items()))
+        changed = dict(options)
+        aggregation = changed.pop("aggregation", self.aggregation)
+        return replace(
+            self,
+            name=f"{self.name}({shown})",
+            options={**self.options, **changed},
+            aggregation=aggregation,  # pyright: ignore[reportArgumentType]  # checked in __post_init__
+        )
+
+    def attribute(self, model: FusionModel, samples: Samples, rng: np.random.Generator) -> Attribution:
+        """Run the method on a model and samples.
+
+        Args:
+            model: in evaluation mode.
+            samples: float32 inputs; labels only matter to methods that declare them.
+            rng: source of all randomness.
+
+        Raises:
+            ValueError: if the method needs labels and the samples carry none, or what it returns has the
+                wrong shape, names other modalities, or is not finite.
+        """
+        if self.needs_labels and samples.labels is None:
+            raise ValueError(
+                f"Method {self.name!r} needs the 'labels' of the samples. Got samples without labels; "
+                "pass samples that carry them."
+            )
+        given = samples if self.needs_labels else samples.without_labels()
+        if self.components:
+            children = rng.spawn(len(self.components))
+            return self.combine(
+                model,
+                {
+                    component.name: component.attribute(model, samples, child)
+                    for component, child in zip(self.components, children, strict=True)
+                },
+            )
+        return self._aggregate(model, len(samples), self.function(model, given, rng, **self.options))
+
+    def combine(self, model: FusionModel, parts: Mapping[str, Attribution]) -> Attribution:
+        """Return the combination of component results that are already there."""
+        return self._aggregate(model, 0, self.function(parts, **self.options))
+
+    def _aggregate(self, model: FusionModel, n: int, raw: object) -> Attribution:
+        if isinstance(raw, Attribution):
+            return self._checked(model, raw)
+        if isinstance(raw, Mapping):
+            return self._checked(model, Attribution({key: float(value) for key, value in raw.items()}))
+        values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
+        n_features = max(columns.stop for columns in model.groups.values())
+        if values.shape not in {(n, n_features), (n_features,)}:
+            raise ValueError(
+                f"Method {self.name!r} must return local attributions of shape ({n}, {n_features}), global "
+                f"ones of shape ({n_features},), or a mapping from modality to value. "
+                f"Got shape {values.shape}."
+            )
+        values = values.astype(np.float64)
+        if values.ndim == 2:
+            values = (
+                np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
+            )
+        features = {name: values[columns] for name, columns in model.groups.items()}
+        totals = {name: float(part.sum()) for name, part in features.items()}
+        return self._checked(model, Attribution(totals, features))
+
+    def _checked(self, model: FusionModel, attribution: Attribution) -> Attribution:
+        if set(attribution.modalities) != set(model.modalities):
+            raise ValueError(
+                f"Method {self.name!r} must give one value for each of the modalities "
+                f"{list(model.modalities)}. Got {list(attribution.modalities)}."
+            )
+        bad = [name for name, value in attribution.modalities.items() if not np.isfinite(value)]
+        if bad:
+            raise ValueError(
+                f"Method {self.name!r} must return finite importances. "
+                f"Got {attribution.modalities[bad[0]]} for {bad[0]!r}."
+            )
+        ordered = {name: float(attribution.modalities[name]) for name in model.modalities}
+        return replace(attribution, modalities=ordered)

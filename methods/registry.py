@@ -1,0 +1,115 @@
+"""The methods by name: built-in ones, those of installed packages, and a user's own function."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+
+from methods import gradient, kernel_shap, lime, mean_of_methods, modality_contribution, permutation
+from methods.api import Method
+
+_BUILT_IN = (gradient, permutation, lime, kernel_shap, mean_of_methods, modality_contribution)
+ENTRY_POINT_GROUP = "plumbline.methods"
+
+
+@cache
+def _registered() -> dict[str, Method]:
+    found = {module.METHOD.name: module.METHOD for module in _BUILT_IN}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name in found:
+            raise ValueError(
+                f"The method name {point.name!r} of entry point {point.value!r} is taken. "
+                "Rename the entry point."
+            )
+        found[point.name] = as_method(point.load(), name=point.name)
+    return found
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all methods."""
+    return tuple(_registered())
+
+
+def get(name: str) -> Method:
+    """Return a method by name.
+
+    Args:
+        name: a registered name, with options in parentheses where wanted
+            (``"kernel_shap(aggregation=absolute_mean)"``), or ``"package.module:function"`` for a function
+            of your own.
+
+    Raises:
+        ValueError: if there is no such method, function or option.
+
+    Example:
+        >>> get("gradient").estimand
+        'gradient'
+        >>> get("permutation(unit=modality)").options["unit"]
+        'modality'
+    """
+    match = re.fullmatch(r"\s*([^()\s]+)\s*(?:\((.*)\))?\s*", name)
+    if match is None:
+        raise ValueError(
+            f"The method {name!r} must be written as name, name(option=value, …) or module:function."
+        )
+    base, options = match.group(1), _parse_options(name, match.group(2) or "")
+    if ":" in base:
+        return _load(base).with_options(options)
+    if base not in _registered():
+        close = difflib.get_close_matches(base, names(), n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(names())}."
+        raise ValueError(f"The method {base!r} is unknown. {hint}")
+    return _registered()[base].with_options(options)
+
+
+def as_method(candidate: object, *, name: str | None = None, estimand: str = "gradient") -> Method:
+    """Return a method for a Method, or for a bare function ``(model, samples, rng)``.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if isinstance(candidate, Method):
+        return candidate
+    if not callable(candidate):
+        raise ValueError(  # noqa: TRY004 - callers catch one kind of error for bad input
+            f"A method must be a function (model, samples, rng) or a methods.Method. Got {candidate!r}."
+        )
+    function: Callable[..., object] = candidate
+    return Method(
+        name=name or getattr(function, "__name__", type(function).__name__),
+        function=function,
+        estimand=estimand,
+        version=str(getattr(function, "version", "1")),
+    )
+
+
+def _load(path: str) -> Method:
+    module_name, _, attribute = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(
+            f"The module {module_name!r} of method {path!r} cannot be imported ({error}). "
+            "Run from the folder that holds it, or install its package."
+        ) from error
+    if not hasattr(module, attribute):
+        raise ValueError(f"The module {module_name!r} has no {attribute!r} (from method {path!r}).")
+    return as_method(getattr(module, attribute), name=path)
+
+
+def _parse_options(name: str, text: str) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        key, separator, value = (piece.strip() for piece in part.partition("="))
+        if not separator or not key.isidentifier():
+            raise ValueError(f"The options of method {name!r} must be written as option=value. Got {part!r}.")
+        try:
+            options[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[key] = value  # a bare word, such as unit=modality
+    return options

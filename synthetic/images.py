@@ -1,0 +1,175 @@
+"""Image sources: where a scenario's two images a patient and their latent features come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from synthetic import features, medmnist, phantom
+from synthetic.law import Gaussian, Population
+from synthetic.seeding import numpy_rng
+from synthetic.types import Modality
+
+Source = Literal["phantom", "organamnist", "organ-ac"]
+FeatureKind = Literal["anatomy", "autoencoder", "pca"]
+Split = Literal["train", "explain", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+N_FEATURES = 10
+
+# Shares of the phantom patients in each split. Real scans keep their official splits.
+_SHARES = {"train": 5 / 8, "explain": 1 / 8, "test": 1 / 4}
+_OFFICIAL_NAMES = {"train": "train", "explain": "val", "test": "test"}
+_VIEWS = {"phantom": phantom.VIEWS, "organamnist": ("axial_1", "axial_2"), "organ-ac": ("axial", "coronal")}
+SMALLEST_SPLIT = 16
+
+
+@dataclass(frozen=True)
+class ImageDraw:
+    """Two images a patient and the latent features behind them.
+
+    Attributes:
+        images: split → view → uint8 ``[n, 1, size, size]``.
+        latents: split → float32 ``[n, 20]``, ten a view, standardised.
+        law: the law of the latent features, a block a view (or one for both).
+    """
+
+    images: Mapping[Split, Mapping[str, np.ndarray]]
+    latents: Mapping[Split, np.ndarray]
+    law: tuple[Gaussian | Population, ...]
+
+
+def modalities(source: Source, kind: FeatureKind) -> tuple[Modality, ...]:
+    """Return the two image modalities of a source with the names of their latent features."""
+    return tuple(
+        Modality(
+            view,
+            "image",
+            phantom.LATENTS[view]
+            if kind == "anatomy"
+            else tuple(f"{kind}_{place}" for place in range(N_FEATURES)),
+        )
+        for view in _VIEWS[source]
+    )
+
+
+def draw(
+    source: Source,
+    *,
+    size: int,
+    kind: FeatureKind,
+    n: int | None,
+    seed: int,
+    data_root: Path | str | None = None,
+) -> ImageDraw:
+    """Draw the images of one data seed.
+
+    The draw depends on the source and the seed alone, so scenarios that differ in their decision function
+    share their patients: differences between them are not differences between draws.
+
+    Args:
+        source: image source.
+        size: image height and width in pixels.
+        kind: latent features.
+        n: patients in all; None for every one that the source has (a phantom has no natural number).
+        seed: data seed.
+        data_root: folder with the OrganMNIST files.
+
+    Raises:
+        ValueError: if the size or number is impossible for the source.
+        synthetic.medmnist.DataError: if a file is missing or broken.
+    """
+    if source == "phantom":
+        if n is None:
+            raise ValueError("The number of patients 'n' must be given for phantoms. Got None.")
+        return _draw_phantom(size, n, seed)
+    root = None if data_root is None else str(data_root)
+    return _draw_organs(source, size, kind, n, seed, root)
+
+
+def split_sizes(available: Mapping[Split, int], n: int | None) -> dict[Split, int]:
+    """Return the patients in each split, in proportion to those available, n in all (None: all of them).
+
+    Raises:
+        ValueError: if n is more than there are, or so few that a split would be all but empty.
+    """
+    total = sum(available.values())
+    if n is None:
+        return dict(available)
+    if n > total:
+        raise ValueError(f"The number of patients 'n' must be at most {total} for this source. Got {n}.")
+    sizes: dict[Split, int] = {split: int(n * available[split] / total) for split in SPLITS}
+    if min(sizes.values()) < SMALLEST_SPLIT:
+        raise ValueError(
+            f"The number of patients 'n' must leave at least {SMALLEST_SPLIT} in each split. "
+            f"Got {n}, which gives {sizes}; ask for more."
+        )
+    return sizes
+
+
+# Rendering takes seconds and several scenarios in a row share it; one entry bounds the memory.
+@lru_cache(maxsize=1)
+def _draw_phantom(size: int, n: int, seed: int) -> ImageDraw:
+    sizes: dict[Split, int] = {split: int(n * share) for split, share in _SHARES.items()}  # pyright: ignore
+    if min(sizes.values()) < SMALLEST_SPLIT:
+        raise ValueError(
+            f"The number of patients 'n' must leave at least {SMALLEST_SPLIT} in each split. "
+            f"Got {n}, which gives {sizes}; ask for more."
+        )
+    images, latents = {}, {}
+    for split, n_split in sizes.items():
+        z = numpy_rng("phantom", "latents", split, seed).standard_normal((n_split, 2 * N_FEATURES))
+        z = z.astype(np.float32)
+        latents[split] = z
+        images[split] = {
+            view: phantom.render(
+                z[:, place * N_FEATURES : (place + 1) * N_FEATURES],
+                view=view,
+                size=size,
+                rng=numpy_rng("phantom", view, split, seed),
+            )
+            for place, view in enumerate(phantom.VIEWS)
+        }
+    return ImageDraw(images, latents, (Gaussian(np.eye(2 * N_FEATURES)),))
+
+
+@lru_cache(maxsize=1)
+def _draw_organs(
+    source: Source, size: int, kind: FeatureKind, n: int | None, seed: int, data_root: str | None
+) -> ImageDraw:
+    flags = ("organamnist",) if source == "organamnist" else ("organamnist", "organcmnist")
+    pools = [_scan_features(flag, size, kind, data_root) for flag in flags]
+    pairs = {}
+    for split in SPLITS:
+        rng = numpy_rng("organs", "pairs", split, seed)
+        lengths = [len(scans.images[_OFFICIAL_NAMES[split]]) for scans, _ in pools]
+        pairs[split] = (
+            medmnist.pair_halves(*lengths, rng) if len(pools) == 1 else medmnist.pair_across(*lengths, rng)
+        )
+    sizes = split_sizes({split: len(rows[0]) for split, rows in pairs.items()}, n)
+    images, latents = {}, {}
+    for split in SPLITS:
+        name = _OFFICIAL_NAMES[split]
+        chosen = [
+            (view, *pools[place % len(pools)], pairs[split][place][: sizes[split]])
+            for place, view in enumerate(_VIEWS[source])
+        ]
+        images[split] = {view: scans.images[name][rows][:, None] for view, scans, _, rows in chosen}
+        latents[split] = np.concatenate([table[name][rows] for _, _, table, rows in chosen], axis=1)
+    populations = [Population(np.concatenate(list(table.values()))) for _, table in pools]
+    law = tuple(populations[place % len(pools)] for place in range(2))
+    return ImageDraw(images, latents, law)
+
+
+@lru_cache(maxsize=2)
+def _scan_features(
+    flag: str, size: int, kind: FeatureKind, data_root: str | None
+) -> tuple[medmnist.Scans, Mapping[str, np.ndarray]]:
+    scans = medmnist.load(flag, data_root=data_root, size=size)
+    if kind == "anatomy":
+        raise ValueError("The 'features' of real scans must be 'autoencoder' or 'pca'. Got 'anatomy'.")
+    return scans, features.latent_features(scans.images, kind=kind, n_features=N_FEATURES).values

@@ -1,0 +1,222 @@
+"""Synthetic abdominal CT slices whose anatomy is a known function of ten latent features."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthetic.phantom_anatomy import ANATOMY, BLACK, FIELD_OF_VIEW, N_MOVES, N_TEXTURES, WHITE, paint
+from synthetic.phantom_canvas import Canvas, Pose
+
+VIEWS = ("axial", "coronal")
+SIZES = (28, 64, 128, 224)
+LATENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {view: tuple(latent.name for latent in ANATOMY[view]) for view in VIEWS}
+)
+"""View → names of its latent features, in the order of the columns of ``latents``."""
+
+LINEAR_RANGE = 3.5
+"""Latents are used as they are up to this absolute value; beyond, they approach 4 and stay increasing."""
+
+_SHIFT_SD = 2.5  # mm, a fifth of a pixel at size 28
+_ROTATION_SD = np.deg2rad(0.8)
+_NOISE_SD = 6.0  # HU at size 28
+_N_ANATOMY = 3 + 2 * N_MOVES + N_TEXTURES
+_CHUNK = 192  # patients at a time
+_BAND = 192 * 28 * 28  # most pixels at a time: what a second-level cache holds
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """What differs between n patients and has nothing to do with their latent features.
+
+    Attributes:
+        anatomy: standard normals ``[n, …]`` behind pose, position of single organs and bowel texture;
+            does not depend on the size of the image.
+        noise: standard normals ``[n, size + 1, size + 1]`` behind the CT noise, or None for images
+            without noise.
+    """
+
+    anatomy: NDArray[np.float32]
+    noise: NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.anatomy)
+
+
+def render(
+    latents: NDArray[np.floating], *, view: str, size: int = 28, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Draw one CT slice a patient, in a soft-tissue window.
+
+    The first k slices do not depend on how many follow, and a generator in the same state gives the same
+    patients (up to CT noise) at every size.
+
+    Args:
+        latents: standard normals ``[n, 10]``, columns as in ``LATENTS[view]``.
+        view: ``"axial"`` or ``"coronal"``.
+        size: height and width, one of 28, 64, 128, 224.
+        rng: source of the nuisance variation; two numbers are drawn from it.
+
+    Returns:
+        Images ``[n, 1, size, size]``; 0 stands for −200 HU and below, 255 for 300 HU and above.
+
+    Raises:
+        ValueError: for an unknown view or size, or latents that are not finite ``[n, 10]``.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> render(rng.standard_normal((5, 10)), view="axial", rng=rng).shape
+        (5, 1, 28, 28)
+    """
+    latents = _checked(latents, view, size)
+    images = np.empty((len(latents), 1, size, size), dtype=np.uint8)
+    streams = _streams(rng)
+    for start in range(0, len(latents), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        nuisance = _draw(len(latents[rows]), streams, size)
+        images[rows] = window(_slice_chunk(latents[rows], nuisance, view, size))
+    return images
+
+
+def draw_nuisance(n: int, rng: np.random.Generator, *, size: int = 28) -> Nuisance:
+    """Draw the nuisance variation of n patients, independent of their latent features.
+
+    Args:
+        n: number of patients.
+        rng: two numbers are drawn from it.
+        size: of the images; only the noise depends on it.
+
+    Returns:
+        The nuisance variation that `render` would use for the same n, size and state of the generator.
+
+    Raises:
+        ValueError: for an unknown size.
+    """
+    _check_size(size)
+    return _draw(n, _streams(rng), size)
+
+
+def slice_hu(
+    latents: NDArray[np.floating], nuisance: Nuisance, *, view: str, size: int = 28
+) -> NDArray[np.float32]:
+    """Compute slices in HU from latent features and nuisance variation, with no randomness of its own.
+
+    Args:
+        latents: standardised ``[n, 10]``.
+        nuisance: of the same n patients.
+        view: ``"axial"`` or ``"coronal"``.
+        size: height and width.
+
+    Returns:
+        HU ``[n, 1, size, size]``. Air and lung are at the lower end of the window, not at their HU.
+
+    Raises:
+        ValueError: as `render`, or if the nuisance is of other patients or another size.
+    """
+    latents = _checked(latents, view, size)
+    if len(nuisance) != len(latents):
+        raise ValueError(
+            f"The 'nuisance' must have one row a patient ({len(latents)}). Got {len(nuisance)}; "
+            "draw it with draw_nuisance(len(latents), rng, size=size)."
+        )
+    if nuisance.noise is not None and nuisance.noise.shape[1:] != (size + 1, size + 1):
+        raise ValueError(
+            f"The 'noise' of the nuisance must have shape ({len(latents)}, {size + 1}, {size + 1}) for size {size}. "
+            f"Got {nuisance.noise.shape}; draw it with the same size, or set it to None for images without noise."
+        )
+    slices = np.empty((len(latents), 1, size, size), dtype=np.float32)
+    for start in range(0, len(latents), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        noise = None if nuisance.noise is None else nuisance.noise[rows]
+        slices[rows] = _slice_chunk(latents[rows], Nuisance(nuisance.anatomy[rows], noise), view, size)
+    return slices
+
+
+def window(hu: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Scale HU to grey values: −200 HU and below to 0, 300 HU and above to 255."""
+    grey = (hu - np.float32(BLACK)) * np.float32(255 / (WHITE - BLACK))
+    grey += np.float32(0.5)  # truncation then rounds
+    np.maximum(grey, np.float32(0), out=grey)
+    np.minimum(grey, np.float32(255), out=grey)
+    return grey.astype(np.uint8)
+
+
+def _slice_chunk(
+    latents: NDArray[np.float64], nuisance: Nuisance, view: str, size: int
+) -> NDArray[np.float32]:
+    latents = _soft_limit(latents)
+    pose_columns, moves, textures = np.split(nuisance.anatomy.astype(np.float64), [3, 3 + 2 * N_MOVES], axis=1)
+    shift_x, shift_y, rotation = pose_columns.T
+    pose = Pose(_ROTATION_SD * rotation, _SHIFT_SD * shift_x, _SHIFT_SD * shift_y)
+    slices = np.empty((len(latents), 1, size, size), dtype=np.float32)
+    # Bands of rows keep the working memory in the cache at every size.
+    n_rows = max(1, _BAND // (_CHUNK * size))
+    for top in range(0, size, n_rows):
+        rows = slice(top, top + n_rows)
+        canvas = Canvas(pose, size=size, rows=rows, field_of_view=FIELD_OF_VIEW[view], background=-95.0)
+        paint(view, canvas, latents, moves, textures)
+        slices[:, 0, rows] = canvas.hu.transpose(2, 0, 1)
+    if nuisance.noise is not None:
+        slices[:, 0] += _correlated_noise(nuisance.noise, size)
+    return slices
+
+
+def _correlated_noise(white: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Average 2 × 2 neighbours: mildly correlated, as a reconstruction filter leaves CT noise."""
+    # Smaller pixels hold fewer photons; the exponent is below the 1 of white noise, as scanners smooth.
+    sd = _NOISE_SD * (size / 28) ** 0.4
+    sums = white[:, 1:] + white[:, :-1]
+    noise = sums[:, :, 1:] + sums[:, :, :-1]
+    noise *= np.float32(sd / 2)
+    return noise
+
+
+def _soft_limit(latents: NDArray[np.float64]) -> NDArray[np.float64]:
+    excess = np.maximum(np.abs(latents) - LINEAR_RANGE, 0)
+    return np.clip(latents, -LINEAR_RANGE, LINEAR_RANGE) + np.sign(latents) * 0.5 * np.tanh(2 * excess)
+
+
+def _streams(rng: np.random.Generator) -> tuple[np.random.Generator, np.random.Generator]:
+    """Split into one stream for anatomy and one for noise: the amount of noise depends on the size."""
+    anatomy, noise = rng.integers(2**63, size=2)
+    return np.random.default_rng(anatomy), np.random.default_rng(noise)
+
+
+def _draw(n: int, streams: tuple[np.random.Generator, np.random.Generator], size: int) -> Nuisance:
+    anatomy, noise = streams
+    return Nuisance(
+        anatomy.standard_normal((n, _N_ANATOMY), dtype=np.float32),
+        noise.standard_normal((n, size + 1, size + 1), dtype=np.float32),
+    )
+
+
+def _checked(latents: NDArray[np.floating], view: str, size: int) -> NDArray[np.float64]:
+    if view not in VIEWS:
+        close = difflib.get_close_matches(str(view), VIEWS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else "Pass one of these names."
+        raise ValueError(f"The 'view' must be one of {VIEWS}. Got {view!r}. {hint}")
+    _check_size(size)
+    latents = np.asarray(latents, dtype=np.float64)
+    n_latents = len(LATENTS[view])
+    if latents.ndim != 2 or latents.shape[1] != n_latents:
+        raise ValueError(
+            f"The 'latents' must have shape [n, {n_latents}], one column a name in LATENTS[{view!r}]. "
+            f"Got shape {latents.shape}."
+        )
+    if not np.isfinite(latents).all():
+        n_bad = int((~np.isfinite(latents)).sum())
+        raise ValueError(
+            f"The 'latents' must be finite. Got {n_bad} NaN or infinite values; draw them as standard normals."
+        )
+    return latents
+
+
+def _check_size(size: int) -> None:
+    if size not in SIZES:
+        raise ValueError(f"The 'size' must be one of {SIZES}. Got {size!r}; choose the nearest of these.")

@@ -1,0 +1,222 @@
+"""Where the phantom's organs lie, how dense they are, and what each latent feature changes.
+
+A latent's physical value is ``mean + sd·z``. Attenuations imitate the portal-venous phase, which is
+how most abdominal CT is read. The fixed points come from the literature: fat −190…−30 HU and muscle
+−29…150 HU (Aubrey et al. 2014, Acta Physiologica 210:489, table of the ranges in use), trabecular bone of L1 about
+110…160 HU between osteoporotic and normal (Pickhardt et al. 2013, Annals of Internal Medicine 158:588).
+The other means are typical textbook values. The spreads, and the independence of the organs, are design
+choices: every latent changes the image about as much as any other, and stays inside the display window
+up to |z| = 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from synthetic.phantom_canvas import Array, Canvas
+
+BLACK = -200.0
+"""HU of air, gas and lung: all lie below the window, and soft edges are to be soft after windowing."""
+WHITE = 300.0
+"""HU of the window's upper end. Width 500 HU, level 50 HU: an abdominal window opened up for bone."""
+
+FIELD_OF_VIEW: Mapping[str, float] = MappingProxyType({"axial": 350.0, "coronal": 400.0})
+"""Side length of the square slice, mm."""
+
+N_MOVES = 14
+"""Nuisance displacements (x, y) of single organs."""
+N_TEXTURES = 14
+"""Nuisance attenuations of single bowel loops and sizes of gas pockets."""
+
+_FAT = -100.0
+_SKIN = 20.0
+_CORTEX = 260.0
+_MOVE_SD = 1.2
+_TEXTURE_SD = 9.0
+
+
+@dataclass(frozen=True)
+class Latent:
+    """One latent feature and the physical quantity that it stands for: ``mean + sd·z``.
+
+    Attributes:
+        name: e.g. ``"liver_attenuation"``.
+        mean: the quantity at z = 0.
+        sd: its change per unit of z.
+        unit: ``"HU"`` or ``"mm"``.
+    """
+
+    name: str
+    mean: float
+    sd: float
+    unit: str
+
+
+ANATOMY: Mapping[str, tuple[Latent, ...]] = MappingProxyType(
+    {
+        "axial": (
+            Latent("liver_attenuation", 105.0, 13.0, "HU"),
+            Latent("muscle_attenuation", 45.0, 14.0, "HU"),
+            Latent("spleen_attenuation", 120.0, 22.0, "HU"),
+            Latent("kidney_enhancement", 175.0, 22.0, "HU"),
+            Latent("vertebra_density", 160.0, 32.0, "HU"),
+            Latent("vessel_enhancement", 155.0, 34.0, "HU"),
+            Latent("stomach_attenuation", 30.0, 23.0, "HU"),
+            Latent("fat_thickness", 18.0, 3.2, "mm"),
+            Latent("liver_size", 62.0, 2.6, "mm"),
+            Latent("body_width", 132.0, 3.0, "mm"),
+        ),
+        "coronal": (
+            Latent("liver_attenuation", 105.0, 15.0, "HU"),
+            Latent("muscle_attenuation", 45.0, 15.0, "HU"),
+            Latent("spleen_attenuation", 120.0, 24.0, "HU"),
+            Latent("kidney_enhancement", 175.0, 22.0, "HU"),
+            Latent("spine_density", 160.0, 24.0, "HU"),
+            Latent("diaphragm_height", 140.0, 2.6, "mm"),
+            Latent("bladder_attenuation", 60.0, 24.0, "HU"),
+            Latent("pelvis_density", 170.0, 24.0, "HU"),
+            Latent("bowel_attenuation", 60.0, 20.0, "HU"),
+            Latent("fat_thickness", 18.0, 2.6, "mm"),
+        ),
+    }
+)
+
+
+def paint(view: str, canvas: Canvas, latents: Array, moves: Array, textures: Array) -> None:
+    """Paint k slices of a view.
+
+    Args:
+        view: ``"axial"`` or ``"coronal"``.
+        canvas: receives the organs.
+        latents: standardised ``[k, 10]``.
+        moves: standard normals ``[k, 2 · N_MOVES]``, displacements of organs.
+        textures: standard normals ``[k, N_TEXTURES]``.
+    """
+    quantities = {
+        latent.name: latent.mean + latent.sd * latents[:, column] for column, latent in enumerate(ANATOMY[view])
+    }
+    _PAINTERS[view](canvas, quantities, _moves(moves), iter(_TEXTURE_SD * textures.T))
+
+
+def _moves(moves: Array) -> Iterator[tuple[Array, Array]]:
+    columns = _MOVE_SD * moves.T
+    return zip(columns[0::2], columns[1::2], strict=True)
+
+
+def _paint_axial(
+    canvas: Canvas, of: Mapping[str, Array], moves: Iterator[tuple[Array, Array]], textures: Iterator[Array]
+) -> None:
+    """Paint a slice at the level of the kidneys' upper halves, seen from the feet, front side up."""
+    muscle, bone, vessels = of["muscle_attenuation"], of["vertebra_density"], of["vessel_enhancement"]
+    cavity_width = of["body_width"] - 13
+
+    dx, dy = next(moves)
+    canvas.ellipse(100 + dx, -2 + dy, 25, 46, of["spleen_attenuation"], tilt=14)
+    dx, dy = next(moves)
+    canvas.ellipse(45 + dx, -42 + dy, 45, 27, of["stomach_attenuation"], tilt=20)
+    canvas.ellipse(38 + dx, -60 + dy, 22, 8 + 0.05 * next(textures), BLACK, tilt=10)
+
+    # The liver grows towards the midline and the back: its other borders lie against the body wall.
+    dx, dy = next(moves)
+    size = of["liver_size"]
+    canvas.ellipse(-124 + size + dx, -4 + (size - 62) * 0.5 + dy, size, size + 10, of["liver_attenuation"])
+    canvas.ellipse(-28 + (size - 62) * 0.6 + dx, -52 + dy, 48, 25, of["liver_attenuation"], tilt=-12)
+    canvas.ellipse(-38 + dx, -30 + dy, 7, 10, 15 + next(textures), tilt=-30)
+
+    # Pancreas and bowel loops in front of the great vessels.
+    for x, y, a, b, hu in ((24, -8, 26, 9, 90), (58, 8, 15, 13, 40), (62, -12, 12, 9, 50), (2, 2, 12, 8, 60)):
+        canvas.ellipse(x, y, a, b, hu + next(textures), tilt=-15)
+    canvas.ellipse(58, 3, 7, 4, BLACK)
+
+    for side, next_to in ((-1, next(moves)), (1, next(moves))):
+        dx, dy = next_to
+        canvas.ellipse(side * 65 + dx, 44 + dy, 24, 31, of["kidney_enhancement"], tilt=side * -25)
+        canvas.ellipse(side * 54 + dx, 41 + dy, 10, 8, _FAT + 60, tilt=side * -25)
+
+    canvas.ellipse(0, -6, cavity_width, 90, muscle, outside=True)
+
+    for side in (-1, 1):
+        canvas.ellipse(side * 33, 46, 12, 16, muscle)
+        canvas.ellipse(side * 36, 80, 29, 17, muscle, tilt=side * -8)
+    canvas.ellipse(0, 68, 8, 26, bone)
+    for side in (-1, 1):
+        canvas.ellipse(side * 26, 66, 17, 5, bone, tilt=side * 18)
+    canvas.ellipse(0, 42, 27, 21, _CORTEX)
+    canvas.ellipse(0, 42, 24.5, 18.5, bone)
+    canvas.ellipse(0, 67, 9, 8, 30)
+
+    dx, dy = next(moves)
+    canvas.ellipse(12 + dx, 9 + dy, 13, 12.5, vessels)
+    dx, dy = next(moves)
+    canvas.ellipse(-22 + dx, 11 + dy, 15, 11.5, vessels)
+    canvas.ellipse(-12 + dx, -14 + dy, 13, 8, vessels, tilt=-20)
+
+    canvas.ellipse(0, 0, of["body_width"], 103, _FAT, outside=True)
+    skin = of["fat_thickness"]
+    canvas.ellipse(0, 3, of["body_width"] + skin - 2, 101 + skin, _SKIN, outside=True)
+    canvas.ellipse(0, 3, of["body_width"] + skin, 103 + skin, BLACK, outside=True)
+
+
+def _paint_coronal(
+    canvas: Canvas, of: Mapping[str, Array], moves: Iterator[tuple[Array, Array]], textures: Iterator[Array]
+) -> None:
+    """Paint a slice through the kidneys, from the lung bases to the pelvis, seen from the front."""
+    muscle, bone, top = of["muscle_attenuation"], of["pelvis_density"], of["diaphragm_height"]
+
+    # Lungs first: the domes of the diaphragm bulge into them.
+    canvas.ellipse(0, -230, 150, 130, BLACK)
+    dx, dy = next(moves)
+    canvas.ellipse(14 + dx, -185 + dy, 42, 48, 130)
+    canvas.ellipse(70, 0.5 * (-top + 20), 60, 0.5 * (top - 10), _FAT)
+
+    dx, dy = next(moves)
+    canvas.ellipse(96 + dx, -76 + dy, 25, 45, of["spleen_attenuation"], tilt=-8)
+    dx, dy = next(moves)
+    canvas.ellipse(50 + dx, -88 + dy, 26, 30, 30 + next(textures))
+    canvas.ellipse(50 + dx, -100 + dy, 15, 10, BLACK)
+    dx, dy = next(moves)
+    bottom = -12
+    canvas.ellipse(-66 + dx, 0.5 * (bottom - top) + dy, 66, 0.5 * (top - bottom + 20), of["liver_attenuation"])
+    canvas.ellipse(-4 + dx, -104 + dy, 48, 24, of["liver_attenuation"], tilt=-10)
+
+    for x, y, a, b in ((-98, 52, 16, 42), (100, 48, 14, 48)):
+        canvas.ellipse(x, y, a, b, 20 + next(textures))
+    canvas.ellipse(-98, 36, 8, 12, BLACK)
+    canvas.ellipse(101, 24, 6, 14, BLACK)
+    for x, y, a, b in ((-62, 68, 20, 17), (-58, 102, 22, 17), (64, 64, 20, 17), (60, 98, 22, 17), (-18, 128, 24, 15), (24, 128, 24, 15)):
+        canvas.ellipse(x, y, a, b, of["bowel_attenuation"] + next(textures))
+
+    for side in (-1, 1):
+        dx, dy = next(moves)
+        canvas.ellipse(side * 62 + dx, 2 - side * 6 + dy, 22, 40, of["kidney_enhancement"], tilt=side * -12)
+        canvas.ellipse(side * 52 + dx, 2 - side * 6 + dy, 7, 14, _FAT + 60, tilt=side * -12)
+        canvas.ellipse(side * 32, 58, 14, 58, muscle, tilt=side * -10)
+
+    profile = np.ones_like(canvas.y)
+    discs = 0.5 + 0.5 * np.cos(2 * np.pi * (canvas.y - 14) / 34)
+    discs = np.clip((discs - 0.88) * 12, 0, 1)[:, None]
+    canvas.column(20, profile, of["spine_density"] * (1 - discs) + 90 * discs)
+
+    waist = 1 + 0.07 * np.cos(np.pi * (canvas.y - 30) / 150 + np.pi)
+    canvas.column(118, waist, muscle, outside=True)
+    for side in (-1, 1):
+        canvas.ellipse(side * 118, 170, 26, 50, muscle, tilt=side * -10)
+        canvas.ellipse(side * 84, 128, 13, 50, bone, tilt=side * -28)
+        canvas.ellipse(side * 88, 192, 23, 23, bone)
+    canvas.ellipse(0, 112, 36, 28, bone)
+    dx, dy = next(moves)
+    canvas.ellipse(dx, 170 + dy, 40, 26, of["bladder_attenuation"])
+
+    canvas.column(132, waist, _FAT, outside=True)
+    skin = of["fat_thickness"]
+    canvas.column(130 + skin, waist, _SKIN, outside=True)
+    canvas.column(132 + skin, waist, BLACK, outside=True)
+
+
+_PAINTERS: Mapping[
+    str, Callable[[Canvas, Mapping[str, Array], Iterator[tuple[Array, Array]], Iterator[Array]], None]
+] = MappingProxyType({"axial": _paint_axial, "coronal": _paint_coronal})

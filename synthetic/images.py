@@ -25,6 +25,11 @@ N_FEATURES = 10
 _SHARES = {"train": 5 / 8, "explain": 1 / 8, "test": 1 / 4}
 _OFFICIAL_NAMES = {"train": "train", "explain": "val", "test": "test"}
 _VIEWS = {"phantom": phantom.VIEWS, "organamnist": ("axial_1", "axial_2"), "organ-ac": ("axial", "coronal")}
+_FLAGS: Mapping[Source, tuple[str, ...]] = {
+    "phantom": (),
+    "organamnist": ("organamnist",),
+    "organ-ac": ("organamnist", "organcmnist"),
+}
 SMALLEST_SPLIT = 16
 
 
@@ -44,7 +49,18 @@ class ImageDraw:
 
 
 def modalities(source: Source, kind: FeatureKind) -> tuple[Modality, ...]:
-    """Return the two image modalities of a source with the names of their latent features."""
+    """Return the two image modalities of a source with the names of their latent features.
+
+    Raises:
+        ValueError: if there is no such source, or it has no such features.
+    """
+    if source not in _VIEWS:
+        raise ValueError(f"The image 'source' must be one of {', '.join(_VIEWS)}. Got {source!r}.")
+    allowed = ("anatomy",) if source == "phantom" else ("autoencoder", "pca")
+    if kind not in allowed:
+        raise ValueError(
+            f"The 'features' of {source} images must be {' or '.join(map(repr, allowed))}. Got {kind!r}."
+        )
     return tuple(
         Modality(
             view,
@@ -89,6 +105,18 @@ def draw(
         return _draw_phantom(size, n, seed)
     root = None if data_root is None else str(data_root)
     return _draw_organs(source, size, kind, n, seed, root)
+
+
+def prepare(
+    source: Source, *, size: int, kind: FeatureKind, data_root: Path | str | None = None
+) -> None:
+    """Find the files of a source and fit its latent features, so that later draws find both at hand.
+
+    Raises:
+        synthetic.medmnist.DataError: if a file is missing or broken.
+    """
+    for flag in _FLAGS[source]:
+        _scan_features(flag, size, kind, None if data_root is None else str(data_root))
 
 
 def split_sizes(available: Mapping[Split, int], n: int | None) -> dict[Split, int]:
@@ -141,8 +169,7 @@ def _draw_phantom(size: int, n: int, seed: int) -> ImageDraw:
 def _draw_organs(
     source: Source, size: int, kind: FeatureKind, n: int | None, seed: int, data_root: str | None
 ) -> ImageDraw:
-    flags = ("organamnist",) if source == "organamnist" else ("organamnist", "organcmnist")
-    pools = [_scan_features(flag, size, kind, data_root) for flag in flags]
+    pools = [_scan_features(flag, size, kind, data_root) for flag in _FLAGS[source]]
     pairs = {}
     for split in SPLITS:
         rng = numpy_rng("organs", "pairs", split, seed)
@@ -169,7 +196,7 @@ def _draw_organs(
 def _scan_features(
     flag: str, size: int, kind: FeatureKind, data_root: str | None
 ) -> tuple[medmnist.Scans, Mapping[str, np.ndarray]]:
-    scans = medmnist.load(flag, data_root=data_root, size=size)
     if kind == "anatomy":
         raise ValueError("The 'features' of real scans must be 'autoencoder' or 'pca'. Got 'anatomy'.")
+    scans = medmnist.load(flag, data_root=data_root, size=size)
     return scans, features.latent_features(scans.images, kind=kind, n_features=N_FEATURES).values

@@ -140,4 +140,6 @@ def _compact_head(width: int, n_classes: int) -> nn.Sequential:
 def _n_outputs(convolutions: nn.Module, size: tuple[int, ...]) -> int:
     if min(size) < 16:
         raise ValueError(f"The images of a hybrid network must be at least 16 pixels wide. Got {size}.")
-    return convolutions.eval()(torch.zeros(1, 1, *size)).numel()
+    n_outputs = convolutions.eval()(torch.zeros(1, 1, *size)).numel()
+    convolutions.train()
+    return n_outputs

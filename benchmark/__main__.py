@@ -1,0 +1,189 @@
+"""The ``plumbline`` command."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+import methods
+import synthetic
+from benchmark import models, session
+from benchmark import suite as suites
+from benchmark.executors import default_workers
+
+app = typer.Typer(
+    help="Which multimodal importance method should you believe? A benchmark with known answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@app.command("list")
+def list_names(
+    what: Annotated[str, typer.Argument(help="scenarios, methods, models or suites")],
+) -> None:
+    """List what there is, with a line on each."""
+    rows = {
+        "scenarios": lambda: [
+            (name, str(synthetic.scenario(name).decision), synthetic.describe(name))
+            for name in synthetic.scenarios()
+        ],
+        "methods": lambda: [
+            (name, f"targets {methods.get(name).estimand}", methods.get(name).citation)
+            for name in methods.names()
+        ],
+        "models": lambda: [(name, "", models.describe(name)) for name in models.names()],
+        "suites": lambda: [(name, "", suite.description) for name, suite in suites.SUITES.items()],
+    }
+    if what not in rows:
+        raise ValueError(f"'plumbline list' takes one of {', '.join(rows)}. Got {what!r}.")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in rows[what]():
+        table.add_row(*row)
+    _console().print(table)
+
+
+@app.command("run")
+def run(  # noqa: PLR0913 - one parameter an option
+    suite: Annotated[str, typer.Argument(help="name of a suite; see 'plumbline list suites'")] = "paper",
+    *,
+    images: Annotated[str, typer.Option(help="phantom, organamnist or organ-ac")] = "phantom",
+    features: Annotated[
+        str | None, typer.Option(help="latent features of real scans: autoencoder or pca")
+    ] = None,
+    image_size: Annotated[int, typer.Option(help="pixels a side: 28, 64, 128 or 224")] = 28,
+    data_root: Annotated[Path | None, typer.Option(help="folder with the OrganMNIST files")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="instead of the suite's; may be repeated")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a method by name, with options if wanted ('lime(n_points=1000)'), runs instead of all; "
+            "your own function ('package.module:function') runs beside them; may be repeated"
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="repetitions, instead of the suite's number")] = None,
+    patients: Annotated[int | None, typer.Option(help="patients a scenario, in all splits together")] = None,
+    explained: Annotated[int, typer.Option(help="samples that a method gets")] = suites.N_EXPLAINED,
+    workers: Annotated[
+        int | None, typer.Option(help="processes of one thread each; the processors by default")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for results; results/runs/… by default")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+) -> None:
+    """Run a suite: generate, train, attribute, score; print a leaderboard and say where the files are.
+
+    Results that are already in the output folder are not made again. Exit code 0: all done; 1: a result
+    failed; 2: wrong input; 130: interrupted.
+    """
+    # A user's own module lies in the folder from which the command is given.
+    sys.path.insert(0, os.getcwd())
+    start = time.perf_counter()
+    request = session.Request.from_options(
+        suite=suite,
+        images=images,
+        features=features,
+        image_size=image_size,
+        data_root=data_root,
+        models=model,
+        methods=method,
+        n_seeds=seeds,
+        n_patients=patients,
+        n_explained=explained,
+        out=out,
+    )
+    console = _console(quiet=quiet)
+    n_workers = default_workers() if workers is None else workers
+    jobs = request.jobs()
+    with _progress(len(jobs), quiet=quiet) as report:
+        outcome = session.run(request, workers=n_workers, report=report)
+    written = session.write(outcome, request, command=_command())
+    session.show(outcome, request, console)
+    console.print(f"Files: {written}", soft_wrap=True)
+    console.print(f"{len(jobs)} results in {time.perf_counter() - start:.0f} s", style="dim")
+    n_failed = sum(result.status == "failed" for result in outcome.results)
+    if n_failed:
+        first = next(result for result in outcome.results if result.status == "failed")
+        reason = first.error.strip().splitlines()[-1]
+        typer.echo(
+            f"{n_failed} results failed. The first: {first.job['method']} on {first.job['scenario']}, "
+            f"{first.job['model']}: {reason}\nThe tracebacks are in {written / 'results'}.",
+            err=True,
+        )
+        raise typer.Exit(EXIT_FAILED)
+
+
+@contextmanager
+def _progress(n_jobs: int, *, quiet: bool) -> Iterator[session.Report]:
+    """Show a bar on a terminal; elsewhere stay quiet."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("preparing", total=n_jobs)
+        counts = {"cached": 0, "done": 0, "failed": 0}
+
+        def report(what: str, n: int) -> None:
+            if what in counts:
+                counts[what] += n
+                text = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+                bar.update(task, advance=n, description=text or "running")
+            else:
+                bar.update(task, description=what)
+
+        yield report
+
+
+def _console(*, quiet: bool = False) -> Console:
+    console = Console(quiet=quiet)
+    if not console.is_terminal:
+        console.width = 140
+    return console
+
+
+def _command() -> str:
+    return shlex.join(["plumbline", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Run the command; wrong input is one clear line and exit code 2, never a traceback."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_time=False, show_path=False)],
+    )
+    try:
+        app()
+    except ValueError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(EXIT_USAGE) from None
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Results so far are kept; the same command goes on from here.", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Fusion networks by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+
+from benchmark.models.hybrid import HybridNetwork
+from benchmark.models.oracle import Oracle, oracle, oracle_samples
+
+__all__ = ["ORACLE", "HybridNetwork", "Oracle", "build", "check_name", "names", "oracle", "oracle_samples"]
+
+ORACLE = "oracle"
+
+_NETWORKS = {
+    "hybrid": partial(HybridNetwork, architecture="compact"),
+    "hybrid-s1": partial(HybridNetwork, architecture="s1"),
+}
+_DESCRIPTIONS = {
+    ORACLE: "the true decision function: what a method says of it is its own error alone",
+    "hybrid": "images through strided convolutions, tables as they are, a small network decides",
+    "hybrid-s1": "the hybrid fusion network of Azmat & Alessio (2022), layer by layer",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all models; the oracle is not trained."""
+    return (ORACLE, *_NETWORKS)
+
+
+def describe(name: str) -> str:
+    """Return one line on a model."""
+    check_name(name)
+    return _DESCRIPTIONS[name]
+
+
+def check_name(name: str) -> None:
+    """Raise a ValueError, with the closest name that there is, unless there is a model of that name."""
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(names())}."
+        raise ValueError(f"The model {name!r} is unknown. {hint}")
+
+
+def build(name: str, shapes: Mapping[str, tuple[int, ...]], *, n_classes: int = 2) -> HybridNetwork:
+    """Return a fresh network by name, with weights from torch's current random state.
+
+    Args:
+        name: one of ``names()`` except the oracle.
+        shapes: modality → input shape without the sample axis.
+        n_classes: number of classes.
+
+    Raises:
+        ValueError: if there is no such network.
+    """
+    check_name(name)
+    if name == ORACLE:
+        raise ValueError("The model 'oracle' is not built from shapes; use benchmark.models.oracle(dataset, …).")
+    # Channels-last halves the time of the small convolutions on a CPU.
+    return _NETWORKS[name](shapes, n_classes=n_classes).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,1 @@
+"""Tables → text and pictures. Nothing is computed here."""

@@ -1,0 +1,94 @@
+"""The picture of a run: truth against every method's estimate, case by case and modality by modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+# Okabe & Ito (2008): told apart with any kind of colour vision. Markers differ as well.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D31", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_COLUMNS = 4
+
+
+def draw_importances(
+    importances: pd.DataFrame, *, title: str, methods: list[str], labels: Mapping[str, str]
+) -> Figure:
+    """Return a figure with one panel a case: bars for the truth, markers for the methods' mean estimates.
+
+    Args:
+        importances: from ``table.importances``, of one model.
+        title: heading.
+        methods: which methods, in the order of the legend.
+        labels: scenario → decision function written out.
+    """
+    cases = list(dict.fromkeys(importances["scenario"]))
+    n_rows = -(-len(cases) // _COLUMNS)
+    n_columns = min(len(cases), _COLUMNS)
+    figure = Figure(figsize=(3.5 * n_columns, 2.6 * n_rows + 1.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+    for place, panel in enumerate(panels.flat):
+        if place >= len(cases):
+            panel.set_axis_off()
+            continue
+        rows = importances[importances["scenario"] == cases[place]]
+        _panel(panel, rows, methods)
+        panel.set_title(f"{cases[place]}: F = {labels.get(cases[place], '')}", fontsize=8.5, loc="left")
+        if place % _COLUMNS == 0:
+            panel.set_ylabel("share of importance")
+    handles = [Line2D([], [], color="0.75", linewidth=8, label="truth")] + [
+        Line2D([], [], color=_style(place)[0], marker=_style(place)[1], linestyle="none", label=method)
+        for place, method in enumerate(methods)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)), frameon=False)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return figure
+
+
+def _panel(panel: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
+    names = list(dict.fromkeys(rows["modality"]))
+    places = np.arange(len(names))
+    truth = rows.groupby("modality")["truth"].mean().reindex(names)
+    panel.bar(places, truth.to_numpy(), width=0.9, color="0.85", zorder=1)
+    for at, share in zip(places, truth, strict=True):
+        panel.plot([at - 0.45, at + 0.45], [share, share], color="0.35", linewidth=1.4, zorder=2)
+    for place, method in enumerate(methods):
+        mine = rows[rows["method"] == method].groupby("modality")["estimate"]
+        colour, marker = _style(place)
+        offset = (place - (len(methods) - 1) / 2) * 0.8 / max(len(methods), 1)
+        spread = mine.std().reindex(names).fillna(0.0)
+        panel.errorbar(
+            places + offset,
+            mine.mean().reindex(names).to_numpy(),
+            yerr=spread.to_numpy(),
+            color=colour,
+            marker=marker,
+            markersize=4.5,
+            linestyle="none",
+            elinewidth=1,
+            zorder=3,
+        )
+    panel.set_xticks(places, names, fontsize=8)
+    panel.set_ylim(0, 1.05)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _style(place: int) -> tuple[str, str]:
+    return _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure whole or not at all, in the format of the path's suffix, without a date in it."""
+    from synthetic.cache import replacing  # noqa: PLC0415 - drawing alone does not need torch
+
+    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=150, metadata=metadata)

@@ -1,0 +1,234 @@
+"""Execution of jobs: the only place where data, models, methods and controls meet."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+import methods
+import synthetic
+from benchmark import models
+from benchmark.controls import CONTROLS
+from benchmark.metering import meter
+from benchmark.models import HybridNetwork
+from benchmark.store import CONTROL, Result, Store, job_key, model_fingerprint
+from benchmark.suite import Job, Stage
+from benchmark.training import PLANS, Fidelity, fidelity, fit, input_shapes, single_thread
+from methods.api import Attribution, FusionModel, Method
+from synthetic.cache import cache_folder, content_key
+from synthetic.cache import load as load_cached
+from synthetic.cache import save as save_cached
+from synthetic.seeding import numpy_rng
+from synthetic.types import Dataset, Samples, Truth
+
+
+@dataclass(frozen=True)
+class Task:
+    """The jobs of one stage that are to be done, with their methods and keys.
+
+    Attributes:
+        stage: data and model.
+        jobs: each with its key and its method (None for a control).
+        data_root: folder with the OrganMNIST files.
+    """
+
+    stage: Stage
+    jobs: tuple[tuple[Job, str, Method | None], ...]
+    data_root: str | None = None
+
+
+def run(
+    jobs: Iterable[Job],
+    store: Store,
+    executor: Executor,
+    *,
+    own_methods: Iterable[Method] = (),
+    data_root: Path | None = None,
+    report: Callable[[str, int], None] = lambda _what, _n: None,
+) -> list[Result]:
+    """Do the jobs whose results are not there yet, store each result, and return all of them.
+
+    Args:
+        jobs: in the order of ``benchmark.suite.plan``.
+        store: the run's results; only this process writes there.
+        executor: where the work is done. The numbers do not depend on it.
+        own_methods: methods that no name leads to; jobs refer to them by their name.
+        data_root: folder with the OrganMNIST files.
+        report: called with ``"cached"``, ``"done"`` or ``"failed"`` and a number of results.
+
+    Returns:
+        One result a job, in the order of the jobs.
+    """
+    jobs = list(jobs)
+    own = {method.name: method for method in own_methods}
+    results: dict[Job, Result] = {}
+    pending: list[Task] = []
+    for stage, group in groupby(jobs, key=lambda job: job.stage):
+        missing = []
+        for job in group:
+            method = None if job.method in CONTROLS else own.get(job.method) or methods.get(job.method)
+            key = job_key(job, method)
+            found = store.load(job, key)
+            if found is None:
+                missing.append((job, key, method))
+            else:
+                results[job] = found
+        if missing:
+            pending.append(Task(stage, tuple(missing), None if data_root is None else str(data_root)))
+    report("cached", len(results))
+    futures = {executor.submit(execute, task): task for task in pending}
+    try:
+        for future in as_completed(futures):
+            task = futures[future]
+            try:
+                batch = future.result()
+            except BrokenProcessPool as error:
+                batch = _failed(task, error)
+            for (job, _, _), result in zip(task.jobs, batch, strict=True):
+                store.save(result)
+                results[job] = result
+                report(result.status, 1)
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    return [results[job] for job in jobs]
+
+
+def execute(task: Task) -> list[Result]:
+    """Draw the data, train or recall the model, and run every method of the task.
+
+    A method that raises, or returns what it must not, costs its own result only. Where the data or the
+    model cannot be made, every job of the task fails with the reason.
+    """
+    with single_thread():
+        try:
+            bench = _set_up(task.stage, task.data_root)
+        except Exception as exception:  # noqa: BLE001 - the other tasks of the run go on
+            return _failed(task, exception)
+        return [bench.run(job, key, method) for job, key, method in task.jobs]
+
+
+@dataclass
+class _Bench:
+    """A model and its samples, set up for one method after another."""
+
+    stage: Stage
+    model: FusionModel
+    explain: Samples
+    truth: Mapping[str, Truth]
+    learnt: Fidelity
+    attributed: dict[tuple[str, int, int], _Attributed] = field(default_factory=dict)
+
+    def run(self, job: Job, key: str, method: Method | None) -> Result:
+        """Return the result of a job, done or failed."""
+        outcome, error = _Attributed({}, 0, 0.0), ""
+        try:
+            outcome = self._control(job) if method is None else self._attribute(job, method)
+        except Exception as exception:  # noqa: BLE001 - a method may raise anything; the run goes on
+            error = _describe(exception)
+        return Result(
+            job=job.as_dict(),
+            key=key,
+            status="failed" if error else "done",
+            method_version="1" if method is None else method.version,
+            targets=CONTROL if method is None else method.estimand,
+            truth={name: dict(truth.modalities) for name, truth in self.truth.items()},
+            truth_se={name: dict(truth.standard_error) for name, truth in self.truth.items()},
+            importances=dict(outcome.importances),
+            fidelity=asdict(self.learnt),
+            model_calls=outcome.model_calls,
+            seconds=round(outcome.seconds, 4),
+            error=error,
+        )
+
+    def _control(self, job: Job) -> _Attributed:
+        return _Attributed(CONTROLS[job.method](self.truth["gradient"].modalities, self._rng(job)), 0, 0.0)
+
+    def _attribute(self, job: Job, method: Method) -> _Attributed:
+        """Run a method, or recall what it said: a combination shares the results of its components."""
+        place = (method.name, job.method_seed, job.n_explained)
+        if place not in self.attributed:
+            start = time.perf_counter()
+            metered = meter(self.model)
+            if method.components:
+                parts = [
+                    self._attribute(replace(job, method=component.name), component)
+                    for component in method.components
+                ]
+                attribution = method.combine(
+                    metered,
+                    {
+                        component.name: Attribution(part.importances)
+                        for component, part in zip(method.components, parts, strict=True)
+                    },
+                )
+                calls, seconds = sum(part.model_calls for part in parts), sum(part.seconds for part in parts)
+            else:
+                samples = self.explain.take(slice(0, job.n_explained)).as_float()
+                attribution = method.attribute(metered, samples, self._rng(job))
+                calls, seconds = metered.model_calls, time.perf_counter() - start
+            self.attributed[place] = _Attributed(attribution.modalities, calls, seconds)
+        return self.attributed[place]
+
+    def _rng(self, job: Job) -> np.random.Generator:
+        return numpy_rng("method", job.method, job.method_seed, self.stage.scenario)
+
+
+@dataclass(frozen=True)
+class _Attributed:
+    importances: Mapping[str, float]
+    model_calls: int
+    seconds: float
+
+
+def _set_up(stage: Stage, data_root: str | None) -> _Bench:
+    scenario = stage.load_scenario()
+    dataset = synthetic.generate(scenario, seed=stage.data_seed, n=stage.n_patients, data_root=data_root)
+    if stage.model == models.ORACLE:
+        model: FusionModel = models.oracle(dataset, scenario.decision)
+        explain, test = models.oracle_samples(dataset, "explain"), models.oracle_samples(dataset, "test")
+    else:
+        model, explain, test = _trained(stage, dataset), dataset.explain, dataset.test
+    learnt = fidelity(model, test, scenario.decision(dataset.latents["test"].double()))
+    return _Bench(stage, model, explain, dataset.truth, learnt)
+
+
+def _trained(stage: Stage, dataset: Dataset) -> HybridNetwork:
+    """Return the stage's network: from the cache where it was trained before, else trained and kept."""
+    folder = cache_folder() / "models"
+    key = content_key(model_fingerprint(), repr(stage), repr(PLANS[stage.model]))
+    found = load_cached(key, folder=folder)
+    if found is not None:
+        network = models.build(stage.model, input_shapes(dataset.train))
+        network.load_state_dict(found[0])
+        return network.eval().requires_grad_(requires_grad=False)
+    network = fit(stage.model, dataset.train, seed=stage.train_seed)
+    save_cached(key, network.state_dict(), {"stage": repr(stage)}, folder=folder)
+    return network
+
+
+def _failed(task: Task, exception: BaseException) -> list[Result]:
+    """Return a failure with the same reason for every job of a task."""
+    return [
+        Result(
+            job=job.as_dict(),
+            key=key,
+            status="failed",
+            method_version="1" if method is None else method.version,
+            targets=CONTROL if method is None else method.estimand,
+            error=_describe(exception),
+        )
+        for job, key, method in task.jobs
+    ]
+
+
+def _describe(exception: BaseException) -> str:
+    return "".join(traceback.format_exception(exception))

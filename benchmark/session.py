@@ -1,0 +1,321 @@
+"""One run from request to files: what the command and ``benchmark.evaluate`` share."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+from rich.console import Console
+
+import methods
+from benchmark import executors, table
+from benchmark import run as runner
+from benchmark import suite as suites
+from benchmark.models import ORACLE
+from benchmark.report import figure
+from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
+from benchmark.store import Result, Store, write_json
+from benchmark.suite import Job, Suite
+from methods.api import Method
+from synthetic import images as sources
+from synthetic.cache import replacing
+from synthetic.images import FeatureKind, Source
+
+Report = Callable[[str, int], None]
+ESTIMANDS = ("gradient",)
+"""Truths that methods can be scored against."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is to do, checked.
+
+    Attributes:
+        suite: scenarios, models, seeds.
+        images: image source.
+        features: latent features.
+        image_size: pixels a side.
+        data_root: folder with the OrganMNIST files.
+        model_names: instead of the suite's.
+        method_names: methods to run; controls come on top.
+        n_seeds: instead of the suite's.
+        n_patients: instead of the suite's.
+        n_explained: samples that a method gets.
+        folder: where results go.
+        own_methods: methods that no name leads to.
+    """
+
+    suite: Suite
+    images: Source
+    features: FeatureKind
+    image_size: int
+    data_root: Path | None
+    model_names: tuple[str, ...]
+    method_names: tuple[str, ...]
+    n_seeds: int | None
+    n_patients: int | None
+    n_explained: int
+    folder: Path
+    own_methods: tuple[Method, ...] = ()
+
+    @classmethod
+    def from_options(  # noqa: PLR0913 - one parameter an option
+        cls,
+        *,
+        suite: str,
+        images: str = "phantom",
+        features: str | None = None,
+        image_size: int = 28,
+        data_root: Path | None = None,
+        models: Sequence[str] | None = None,
+        methods: Sequence[str] | None = None,
+        n_seeds: int | None = None,
+        n_patients: int | None = None,
+        n_explained: int = suites.N_EXPLAINED,
+        out: Path | None = None,
+        own_methods: Iterable[Method] = (),
+    ) -> Request:
+        """Return a request from what a user typed.
+
+        Raises:
+            ValueError: naming the first thing that is wrong.
+        """
+        if images not in get_args(Source):
+            raise ValueError(f"The image source must be one of {', '.join(get_args(Source))}. Got {images!r}.")
+        chosen = suites.get(suite)
+        kind = features or ("anatomy" if images == "phantom" else "autoencoder")
+        if out is None:
+            words = [suite, images, *([kind] if images != "phantom" else [])]
+            words += [str(image_size)] if image_size != 28 else []
+            out = Path("results") / "runs" / "-".join(words)
+        return cls(
+            suite=chosen,
+            images=images,  # pyright: ignore[reportArgumentType]  # checked above
+            features=kind,  # pyright: ignore[reportArgumentType]  # checked by the scenario
+            image_size=image_size,
+            data_root=data_root,
+            model_names=tuple(models or chosen.models),
+            method_names=_choose(methods or ()),
+            n_seeds=n_seeds,
+            n_patients=n_patients,
+            n_explained=n_explained,
+            folder=out,
+            own_methods=tuple(own_methods),
+        )
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs of the run."""
+        return suites.plan(
+            self.suite,
+            images=self.images,
+            features=self.features,
+            image_size=self.image_size,
+            model_names=self.model_names,
+            method_names=self.method_names,
+            own_names=tuple(method.name for method in self.own_methods),
+            n_seeds=self.n_seeds,
+            n_patients=self.n_patients,
+            n_explained=self.n_explained,
+        )
+
+
+def _choose(asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods to run: those named, or all; a user's own functions come on top."""
+    own = [name for name in asked if ":" in name.partition("(")[0]]
+    named = [name for name in asked if name not in own]
+    return (*(named or methods.names()), *own)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: its results, and the tables made of them."""
+
+    results: list[Result]
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One row a result and estimand."""
+        return table.scores(self.results)
+
+    @cached_property
+    def importances(self) -> pd.DataFrame:
+        """One row a result, estimand and modality."""
+        return table.importances(self.results)
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a method, best first."""
+        return table.leaderboard(self.scores)
+
+    @cached_property
+    def fidelity(self) -> pd.DataFrame:
+        """One row a trained network."""
+        return table.fidelity(self.scores)
+
+
+def run(request: Request, *, workers: int = 1, report: Report = lambda _what, _n: None) -> Outcome:
+    """Do a run.
+
+    Args:
+        request: what to do.
+        workers: processes of one thread each.
+        report: called with what was reached and a number of results.
+
+    Raises:
+        ValueError: if the data cannot be had or the folder cannot be written.
+    """
+    jobs = request.jobs()
+    store = Store(request.folder)
+    # Missing or broken data is found here, once, before any worker starts; features are fitted here, once.
+    report("preparing data", 0)
+    sources.prepare(
+        request.images, size=request.image_size, kind=request.features, data_root=request.data_root
+    )
+    with executors.local(workers) as executor:
+        results = runner.run(
+            jobs,
+            store,
+            executor,
+            own_methods=request.own_methods,
+            data_root=request.data_root,
+            report=report,
+        )
+    return Outcome(results)
+
+
+def write(outcome: Outcome, request: Request, *, command: str) -> Path:
+    """Write tables, leaderboard, picture and manifest into the run's folder and return it."""
+    folder = request.folder
+    _write_text(folder / "scores.csv", outcome.scores.to_csv(index=False))
+    _write_text(folder / "importances.csv", outcome.importances.to_csv(index=False))
+    _write_text(
+        folder / "leaderboard.md",
+        leaderboard_markdown(
+            outcome.leaderboard,
+            outcome.scores,
+            outcome.importances,
+            outcome.fidelity,
+            title=_title(request),
+            command=command,
+        ),
+    )
+    labels = {
+        name: str(scenario.decision)
+        for name, scenario in suites.load_scenarios(request.suite, request.images, request.features).items()
+    }
+    shown = [
+        str(row["method"])
+        for row in outcome.leaderboard.to_dict(orient="records")
+        if row["targets"] != "control"
+    ]
+    for model, rows in outcome.importances.groupby("model"):
+        picture = figure.draw_importances(
+            rows, title=f"{_title(request)}, {model}", methods=shown, labels=labels
+        )
+        for suffix in ("png", "svg"):
+            figure.save(picture, folder / f"importances-{model}.{suffix}")
+    write_json(folder / "manifest.json", _manifest(request, command))
+    return folder
+
+
+def show(outcome: Outcome, request: Request, console: Console) -> None:
+    """Print the leaderboard."""
+    console.print(leaderboard_table(outcome.leaderboard, title=_title(request)))
+    console.print(chance_note(outcome.scores), style="dim", soft_wrap=True)
+    low = outcome.fidelity
+    if len(low):
+        n_low = int((~low["counts"]).sum())
+        note = f"Networks: test accuracy {low['accuracy'].min():.3f} at least, {low['accuracy'].mean():.3f} on average"
+        console.print(
+            note + (f"; {n_low} below {table.FIDELITY_GATE} do not count." if n_low else "."),
+            style="dim",
+            soft_wrap=True,
+        )
+
+
+def evaluate(
+    function: Callable[..., object] | Method,
+    *,
+    estimand: str = "gradient",
+    suite: str = "smoke",
+    images: str = "phantom",
+    data_root: Path | None = None,
+    n_seeds: int | None = None,
+    workers: int = 1,
+    out: Path | None = None,
+) -> pd.DataFrame:
+    """Score your own method beside the known ones and print the leaderboard.
+
+    Args:
+        function: ``(model, samples, rng)`` → local attributions ``[n, d]`` or global values ``[d]`` over the
+            model's fusion features, or modality → value; or a ``methods.Method``.
+        estimand: the truth that it targets.
+        suite: which scenarios and models.
+        images: image source.
+        data_root: folder with the OrganMNIST files.
+        n_seeds: instead of the suite's.
+        workers: processes; a function that cannot be pickled (a lambda) needs 1.
+        out: folder for results; ``results/runs/evaluate-…`` by default.
+
+    Returns:
+        The leaderboard, best first; see ``benchmark.table.leaderboard``.
+
+    Raises:
+        ValueError: if the estimand, suite or function is not one.
+
+    Example:
+        >>> import benchmark, tempfile
+        >>> def norm(model, samples, rng):
+        ...     return {name: model.groups[name].stop for name in model.modalities}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     board = benchmark.evaluate(norm, out=Path(folder))  # doctest: +ELLIPSIS
+        Suite smoke on phantom images...
+        >>> "norm" in set(board["method"])
+        True
+    """
+    if estimand not in ESTIMANDS:
+        raise ValueError(f"The 'estimand' must be one of {', '.join(ESTIMANDS)}. Got {estimand!r}.")
+    method = methods.as_method(function, estimand=estimand)
+    request = Request.from_options(
+        suite=suite,
+        images=images,
+        data_root=data_root,
+        n_seeds=n_seeds,
+        out=out or Path("results") / "runs" / f"evaluate-{suite}-{images}",
+        own_methods=[method],
+    )
+    outcome = run(request, workers=workers)
+    write(outcome, request, command=f"benchmark.evaluate({method.name}, suite={suite!r})")
+    show(outcome, request, Console(width=140))
+    return outcome.leaderboard
+
+
+def _title(request: Request) -> str:
+    kind = "" if request.images == "phantom" else f", {request.features} features"
+    size = "" if request.image_size == 28 else f", {request.image_size} pixels"
+    return f"Suite {request.suite.name} on {request.images} images{kind}{size}"
+
+
+def _manifest(request: Request, command: str) -> dict[str, object]:
+    packages = ("plumbline", "torch", "numpy", "pandas", "scikit-learn", "scipy", "medmnist")
+    return {
+        "command": command,
+        "suite": request.suite.name,
+        "images": request.images,
+        "features": request.features,
+        "n_results": len(request.jobs()),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())

@@ -1,0 +1,212 @@
+"""Suites: which scenarios, models, methods and seeds make up a run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import methods
+import synthetic
+from benchmark import models
+from benchmark.controls import CONTROLS
+from synthetic import Scenario
+from synthetic.images import FeatureKind, Source
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named selection of scenarios and models.
+
+    Attributes:
+        name: e.g. ``"paper"``.
+        description: one line.
+        scenarios: names of scenarios.
+        models: names of models, the oracle among them.
+        n_seeds: repetitions; each has a data seed, a training seed and a method seed of its own.
+        n_patients: patients a scenario; None for the scenario's own number.
+    """
+
+    name: str
+    description: str
+    scenarios: tuple[str, ...]
+    models: tuple[str, ...]
+    n_seeds: int = 3
+    n_patients: int | None = None
+
+
+SUITES: Mapping[str, Suite] = {
+    suite.name: suite
+    for suite in (
+        Suite(
+            "smoke",
+            "the eight cases on the true decision function: no training, seconds",
+            synthetic.scenarios(),
+            (models.ORACLE,),
+            n_seeds=1,
+            n_patients=2000,
+        ),
+        Suite(
+            "paper",
+            "the eight cases of Azmat & Alessio (2022), on the true decision function and trained networks",
+            synthetic.scenarios(),
+            (models.ORACLE, "hybrid"),
+        ),
+        Suite(
+            "full",
+            "every scenario on every model",
+            synthetic.scenarios(),
+            models.names(),
+        ),
+    )
+}
+
+
+def get(name: str) -> Suite:
+    """Return a suite by name.
+
+    Raises:
+        ValueError: if there is none of that name (with the closest one that there is).
+    """
+    if name not in SUITES:
+        close = difflib.get_close_matches(name, SUITES, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(SUITES)}."
+        raise ValueError(f"The suite {name!r} is unknown. {hint}")
+    return SUITES[name]
+
+
+def load_scenarios(
+    suite: Suite, images: Source, features: FeatureKind | None, image_size: int = 28
+) -> dict[str, Scenario]:
+    """Return the scenarios of a suite by name, on the given images."""
+    return {
+        name: synthetic.scenario(name, source=images, image_size=image_size, features=features)
+        for name in suite.scenarios
+    }
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One model on one draw of data: the work that all methods on it share.
+
+    Attributes:
+        scenario: name of the scenario.
+        images: image source.
+        features: latent features.
+        image_size: pixels a side.
+        n_patients: patients in all splits together; None for all that the source has.
+        model: name of the model.
+        data_seed: decides patients.
+        train_seed: decides weights and batches.
+    """
+
+    scenario: str
+    images: Source
+    features: FeatureKind
+    image_size: int
+    n_patients: int | None
+    model: str
+    data_seed: int
+    train_seed: int
+
+    def load_scenario(self) -> Scenario:
+        """Return the scenario."""
+        return synthetic.scenario(
+            self.scenario, source=self.images, image_size=self.image_size, features=self.features
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method (or control) on one stage: one result.
+
+    Attributes:
+        stage: data and model.
+        method: name of the method or control, with its options.
+        method_seed: decides the method's own randomness.
+        n_explained: samples that the method gets.
+    """
+
+    stage: Stage
+    method: str
+    method_seed: int
+    n_explained: int
+
+    def as_dict(self) -> dict[str, object]:
+        """Return a flat, JSON-ready description."""
+        rest = {"method": self.method, "method_seed": self.method_seed, "n_explained": self.n_explained}
+        return {**asdict(self.stage), **rest}
+
+
+N_EXPLAINED = 500
+"""Samples that a method gets, unless a run says otherwise."""
+
+
+def plan(
+    suite: Suite,
+    *,
+    images: Source = "phantom",
+    features: FeatureKind | None = None,
+    image_size: int = 28,
+    model_names: tuple[str, ...] | None = None,
+    method_names: tuple[str, ...] | None = None,
+    own_names: tuple[str, ...] = (),
+    n_seeds: int | None = None,
+    n_patients: int | None = None,
+    n_explained: int = N_EXPLAINED,
+) -> list[Job]:
+    """Enumerate the jobs of a run; the only place where the grid is spelled out.
+
+    Jobs of one stage are neighbours, and stages of one data seed too, so that workers can share what they
+    draw and train.
+
+    Args:
+        suite: which scenarios, models and seeds.
+        images: image source.
+        features: latent features; None for the source's default.
+        image_size: pixels a side.
+        model_names: instead of the suite's.
+        method_names: instead of every registered method; controls are always added.
+        own_names: names of methods that are in no registry.
+        n_seeds: instead of the suite's.
+        n_patients: instead of the suite's.
+        n_explained: samples that a method gets.
+
+    Raises:
+        ValueError: if a name is unknown or a number out of range.
+    """
+    n_seeds = suite.n_seeds if n_seeds is None else n_seeds
+    if n_seeds < 1:
+        raise ValueError(f"The number of seeds must be at least 1. Got {n_seeds}.")
+    if n_explained < 2:
+        raise ValueError(f"The number of explained samples must be at least 2. Got {n_explained}.")
+    chosen_models = suite.models if model_names is None else model_names
+    for name in chosen_models:
+        models.check_name(name)
+    chosen = methods.names() if method_names is None else method_names
+    for name in chosen:
+        methods.get(name)
+    if n_patients is None and images == "phantom":
+        n_patients = suite.n_patients
+    scenarios = load_scenarios(suite, images, features, image_size)
+    return [
+        Job(
+            Stage(
+                scenario=name,
+                images=images,
+                features=scenario.features,
+                image_size=image_size,
+                n_patients=scenario.n if n_patients is None else n_patients,
+                model=model,
+                data_seed=seed,
+                train_seed=seed,
+            ),
+            method=method,
+            method_seed=seed,
+            n_explained=n_explained,
+        )
+        for seed in range(n_seeds)
+        for name, scenario in scenarios.items()
+        for model in chosen_models
+        for method in (*dict.fromkeys((*chosen, *own_names)), *CONTROLS)
+    ]

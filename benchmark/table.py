@@ -1,0 +1,186 @@
+"""Results → tables: one row a result and estimand, and the leaderboard computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmark import models, score
+from benchmark.store import CONTROL, Result
+
+FIDELITY_GATE = 0.9
+"""Least test accuracy of a network whose results count; those below are shown apart."""
+
+_KEYS = ("scenario", "images", "features", "model", "method")
+_SEEDS = ("data_seed", "train_seed", "method_seed")
+
+
+def scores(results: Sequence[Result]) -> pd.DataFrame:
+    """Return one row a result and estimand that it is scored against; failed results have no scores."""
+    rows = [_identity(result, estimand) for result in results for estimand in result.truth or {"": {}}]
+    frame = pd.DataFrame(rows)
+    pairs = [(result, estimand) for result in results for estimand in result.truth or {"": {}}]
+    for name in _SCORES:
+        frame[name] = np.nan
+    by_length: dict[int, list[int]] = {}
+    for place, (result, estimand) in enumerate(pairs):
+        if result.status == "done":
+            by_length.setdefault(len(result.truth[estimand]), []).append(place)
+    for places in by_length.values():
+        chosen = [pairs[place] for place in places]
+        truth = np.array([list(result.truth[estimand].values()) for result, estimand in chosen])
+        error = np.array([list(result.truth_se[estimand].values()) for result, estimand in chosen])
+        estimate = np.array(
+            [[result.importances[name] for name in result.truth[estimand]] for result, estimand in chosen]
+        )
+        for name, values in _score(truth, estimate, error).items():
+            frame.loc[places, name] = np.asarray(values, dtype=float)
+    for name in ("accuracy", "auroc", "r2"):
+        frame[name] = [result.fidelity.get(name, np.nan) for result, _ in pairs]
+    frame["model_calls"] = [result.model_calls for result, _ in pairs]
+    frame["seconds"] = [result.seconds for result, _ in pairs]
+    return frame[[*(column for column in frame if column not in _LAST), *_LAST]]
+
+
+_SCORES = (
+    "rmse",
+    "rmse_uniform",
+    "rbo",
+    "rbo_p90",
+    "rbo_average_overlap",
+    "rbo_w",
+    "rbo_a",
+    "rbo_chance",
+    "kendall_tau_b",
+    "informative",
+    "n_clipped",
+    "all_zero",
+    "n_modalities",
+)
+_LAST = ("informative", "n_clipped", "all_zero", "n_modalities")
+
+
+def _score(truth: np.ndarray, estimate: np.ndarray, error: np.ndarray) -> dict[str, object]:
+    normalised = score.normalise(estimate)
+    return {
+        "rmse": score.rmse(truth, estimate),
+        "rmse_uniform": score.rmse_uniform(truth),
+        "rbo": score.rbo(truth, estimate, truth_standard_error=error),
+        "rbo_p90": score.rbo(truth, estimate, p=0.9, truth_standard_error=error),
+        "rbo_average_overlap": score.rbo(truth, estimate, p=1.0, truth_standard_error=error),
+        "rbo_w": score.rbo_w(truth, estimate, truth_standard_error=error),
+        "rbo_a": score.rbo_a(truth, estimate, truth_standard_error=error),
+        "rbo_chance": score.rbo_chance(truth, truth_standard_error=error),
+        "kendall_tau_b": score.kendall_tau_b(truth, estimate, truth_standard_error=error),
+        "informative": score.informative(truth, error),
+        "n_clipped": normalised.n_clipped,
+        "all_zero": normalised.uniform,
+        "n_modalities": np.full(len(truth), truth.shape[1]),
+    }
+
+
+def importances(results: Sequence[Result]) -> pd.DataFrame:
+    """Return one row a result, estimand and modality: the truth and the normalised estimate."""
+    rows = []
+    for result in results:
+        for estimand, truth in result.truth.items():
+            estimate = dict.fromkeys(truth, np.nan)
+            if result.status == "done":
+                values = score.normalise([result.importances[name] for name in truth]).values
+                estimate = dict(zip(truth, values.tolist(), strict=True))
+            rows += [
+                {
+                    **_identity(result, estimand),
+                    "modality": name,
+                    "truth": share,
+                    "truth_se": result.truth_se[estimand][name],
+                    "estimate": estimate[name],
+                }
+                for name, share in truth.items()
+            ]
+    return pd.DataFrame(rows)
+
+
+def _identity(result: Result, estimand: str) -> dict[str, object]:
+    return {
+        **{key: result.job[key] for key in _KEYS},
+        "method_version": result.method_version,
+        "targets": result.targets,
+        "estimand": estimand,
+        **{key: result.job[key] for key in _SEEDS},
+        "status": result.status,
+    }
+
+
+def leaderboard(table: pd.DataFrame, *, estimand: str = "gradient") -> pd.DataFrame:
+    """Return one row a method, best first: pooled RMSE, mean RBO and the oracle's values beside them.
+
+    Pooled RMSE is the root of the mean squared error over all modalities of all scenarios and seeds, as
+    Azmat & Alessio (2022) pool it. Networks below the fidelity gate do not count. Where there is no trained
+    network (suite ``smoke``), the oracle decides the order.
+
+    Args:
+        table: from ``scores``.
+        estimand: the truth that is scored against.
+
+    Returns:
+        Columns ``method``, ``targets``, ``rmse``, ``rmse_sd`` (over seeds), ``skill``, ``rbo``,
+        ``rbo_corrected``, ``rbo_p90``, ``rmse_oracle``, ``rbo_oracle``, ``model_calls``, ``seconds``,
+        ``n_clipped`` and ``n_failed``.
+    """
+    chosen = table[(table["estimand"] == estimand) | (table["status"] == "failed")]
+    rows = []
+    for method, group in chosen.groupby("method", sort=False):
+        done = group[group["status"] == "done"]
+        exact = done[done["model"] == models.ORACLE]
+        trained = done[(done["model"] != models.ORACLE) & (done["accuracy"] >= FIDELITY_GATE)]
+        main = trained if (done["model"] != models.ORACLE).any() else exact
+        rows.append(
+            {
+                "method": method,
+                "targets": group["targets"].iloc[0],
+                **_summary(main),
+                "rmse_oracle": _pooled(exact["rmse"]),
+                "rbo_oracle": exact["rbo"].mean(),
+                "model_calls": main["model_calls"].mean(),
+                "seconds": main["seconds"].mean(),
+                "n_clipped": int((done["n_clipped"] > 0).sum()),
+                "n_failed": int((group["status"] == "failed").sum()),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    # Controls bound the table from outside: they stand below the methods, whatever their scores.
+    frame["is_control"] = frame["targets"] == CONTROL
+    return frame.sort_values(["is_control", "rmse"], kind="stable").drop(columns="is_control").reset_index(drop=True)
+
+
+def _summary(rows: pd.DataFrame) -> dict[str, float]:
+    informative = rows[rows["informative"] > 0]
+    corrected = score.chance_corrected(
+        informative["rbo"].to_numpy(float), informative["rbo_chance"].to_numpy(float)
+    )
+    by_seed = [_pooled(group["rmse"]) for _, group in rows.groupby("data_seed")]
+    uniform = _pooled(rows["rmse_uniform"])
+    return {
+        "rmse": _pooled(rows["rmse"]),
+        "rmse_sd": float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else np.nan,
+        "skill": 1 - _pooled(rows["rmse"]) / uniform if uniform > 0 else np.nan,
+        "rbo": rows["rbo"].mean(),
+        "rbo_corrected": float(np.mean(corrected)) if len(informative) else np.nan,
+        "rbo_p90": rows["rbo_p90"].mean(),
+    }
+
+
+def _pooled(values: pd.Series) -> float:
+    return float(np.sqrt(np.mean(np.square(values.to_numpy(float))))) if len(values) else np.nan
+
+
+def fidelity(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a trained network: accuracy, AUROC and R² on test data, and whether it counts."""
+    keys = ["scenario", "images", "features", "model", "data_seed", "train_seed"]
+    networks = table[(table["model"] != models.ORACLE) & table["accuracy"].notna()]
+    frame = networks.groupby(keys, sort=False)[["accuracy", "auroc", "r2"]].first().reset_index()
+    frame["counts"] = frame["accuracy"] >= FIDELITY_GATE
+    return frame

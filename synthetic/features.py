@@ -89,6 +89,7 @@ def latent_features(
     key = content_key("features", VERSION, kind, n_features, *recipe, repr(train.shape), train.tobytes())
     folder = None if cache is False else cache_folder() / "features" if cache is True else Path(cache)
 
+    # Inference mode off also means gradients on, whatever the caller has set.
     with _one_thread(), torch.random.fork_rng(devices=[]), torch.inference_mode(mode=False):
         entry = load(key, folder=folder) if folder else None
         if entry:
@@ -159,27 +160,24 @@ def _fit_autoencoder(train: np.ndarray, n_features: int, progress: Progress | No
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=N_STEPS, pct_start=0.15)
     # Plain float32: neither bfloat16 nor channels_last is faster on layers as small as these.
-    with torch.enable_grad():
-        for step, rows in enumerate(_batches(len(train), batch, N_STEPS), start=1):
-            inputs = _centred(pixels[rows], mean)
-            loss = nn.functional.mse_loss(model.decoder(model.encoder(inputs)), inputs)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            if progress:
-                progress(step, N_STEPS)
+    for step, rows in enumerate(_batches(len(train), batch, N_STEPS), start=1):
+        inputs = _centred(pixels[rows], mean)
+        loss = nn.functional.mse_loss(model.decoder(model.encoder(inputs)), inputs)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if progress:
+            progress(step, N_STEPS)
     return {"mean": mean, **{f"model.{name}": value for name, value in model.state_dict().items()}}
 
 
 def _fit_pca(train: np.ndarray, n_features: int, progress: Progress | None) -> dict[str, Tensor]:  # noqa: ARG001
     from sklearn.decomposition import PCA  # noqa: PLC0415 - the autoencoder does without
 
-    flat = train.reshape(len(train), -1) / 255.0
-    components = np.asarray(PCA(n_features, random_state=0).fit(flat).components_)
-    # A component's sign is arbitrary: the largest loading is made positive, so that every machine agrees.
-    largest = components[np.arange(n_features), np.abs(components).argmax(axis=1)]
-    components = components * np.sign(largest)[:, None]
+    # scikit-learn settles the arbitrary sign: the largest loading of each component is positive.
+    fit = PCA(n_features, random_state=0).fit(train.reshape(len(train), -1).astype(np.float64))
+    components = np.asarray(fit.components_)
     return {"mean": _mean_image(train), "components": torch.from_numpy(components).contiguous()}
 
 

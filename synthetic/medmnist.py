@@ -17,14 +17,16 @@ import urllib.request
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from synthetic.cache import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ def load(
 
     Args:
         flag: ``"organamnist"`` (axial), ``"organcmnist"`` (coronal) or ``"organsmnist"`` (sagittal).
-        data_root: folder that is searched first.
+        data_root: folder that is searched first, and made for the download where it does not exist.
         size: height and width in pixels: 28, 64, 128 or 224.
         download: whether to fetch a missing file.
 
@@ -166,14 +168,15 @@ def read_scans(path: Path, info: FileInfo) -> Scans:
     images: dict[str, np.ndarray] = {}
     labels: dict[str, np.ndarray] = {}
     try:
+        # Opened here because np.load leaves a file open that turns out to be no archive.
         # No pickles: an archive that holds Python objects is refused instead of being run.
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for split in SPLITS:
                 images[split] = archive[f"{split}_images"]
                 labels[split] = archive[f"{split}_labels"]
     except KeyError as error:
         raise DataError(f"{path} lacks an array: {error.args[0]} {_advice(info)}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as an npz archive: {error}. {_advice(info)}") from error
     for split in SPLITS:
         n = info.n_samples[split]
@@ -319,7 +322,7 @@ def _diagnosis(file: BinaryIO, md5: str, n_bytes: int | None) -> str:
         return "is an HTML page, probably a proxy's or a login page"
     if not head.startswith(b"PK\x03\x04"):
         return f"is not an npz archive (it begins with {head[:8]!r})"
-    if (n_bytes and size < n_bytes) or not zipfile.is_zipfile(file):
+    if not zipfile.is_zipfile(file):  # its table of contents comes last
         whole = f" of {n_bytes:,} bytes" if n_bytes else " bytes, and the end of the archive is missing"
         return f"is truncated: {size:,}{whole}"
     return f"is damaged or another version: its md5 is {md5}"

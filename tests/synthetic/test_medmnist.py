@@ -39,6 +39,7 @@ def good(tmp_path, monkeypatch) -> bytes:
     path.unlink()
     monkeypatch.delenv("PLUMBLINE_DATA", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setitem(
         published.INFO,
         "organamnist",
@@ -88,20 +89,25 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("damage", "message"), FAULTS.values(), ids=FAULTS)
-def test_a_bad_file_is_diagnosed_kept_and_never_replaced(good, root, tmp_path, monkeypatch, damage, message):
-    bad = damage(good)
-    path = root / "organamnist.npz"
-    path.write_bytes(bad)
-    # A good copy further down the search, and a download that would be tried: neither may be used.
+@pytest.fixture
+def tempting(good, tmp_path, monkeypatch) -> bytes:
+    """Put a good copy further down the search, and a download behind it that fails the test."""
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "organamnist.npz").write_bytes(good)
     monkeypatch.setenv("PLUMBLINE_DATA", str(tmp_path / "other"))
     monkeypatch.setattr(medmnist, "_fetch", lambda *_, **__: pytest.fail("tried a download"))
+    return good
+
+
+@pytest.mark.parametrize(("damage", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_bad_file_is_diagnosed_kept_and_never_replaced(tempting, root, damage, message):
+    bad = damage(tempting)
+    path = root / "organamnist.npz"
+    path.write_bytes(bad)
     with pytest.raises(DataError, match=message) as caught:
         medmnist.load(data_root=root)
     assert str(path) in str(caught.value)
-    assert hashlib.md5(good, usedforsecurity=False).hexdigest() in str(caught.value)
+    assert hashlib.md5(tempting, usedforsecurity=False).hexdigest() in str(caught.value)
     assert "Remove the file and run again" in str(caught.value)
     assert path.read_bytes() == bad
 
@@ -154,6 +160,10 @@ def test_contents_of_a_damaged_archive_are_an_error_too(good, root):
         path.write_bytes(good[:start] + bytes(16) + good[start + 16 :])
         with pytest.raises(DataError):
             medmnist.load(data_root=root)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))  # one array, no archive
+    with pytest.raises(DataError, match="cannot be read as an npz archive"):
+        medmnist.read_scans(path, medmnist._info("organamnist", 28))
     path.write_bytes(good[:-300])
     with pytest.raises(DataError, match="cannot be read as an npz archive"):
         medmnist.read_scans(path, medmnist._info("organamnist", 28))
@@ -302,7 +312,7 @@ def test_progress_is_shown_on_a_terminal(good, root, serve, capsys, monkeypatch)
     [("html", "is an HTML page"), ("short", r"is truncated: [\d,]+ of [\d,]+ bytes"),
      ("flip", "is damaged or another version"), ("missing", "404"), ("stall", "timed out")],
 )  # fmt: skip
-def test_a_download_that_goes_wrong_leaves_nothing(good, root, serve, monkeypatch, what, message):  # noqa: ARG001
+def test_a_download_that_goes_wrong_leaves_nothing(root, serve, monkeypatch, what, message):
     monkeypatch.setattr(medmnist, "TIMEOUT", 0.3)
     url = serve(what)
     with pytest.raises(DataError, match=message) as caught:
@@ -321,14 +331,22 @@ def test_downloads_at_once_do_not_disturb_each_other(good, root, serve):
     assert (root / "organamnist.npz").read_bytes() == good
 
 
-def test_a_place_that_cannot_be_written_is_passed_over(good, root, tmp_path, serve, monkeypatch):  # noqa: ARG001
+def test_a_place_that_cannot_be_written_is_passed_over(root, tmp_path, serve, monkeypatch):
     serve("good")
     (tmp_path / "file").touch()
     monkeypatch.setenv("PLUMBLINE_DATA", str(root))
     assert medmnist.load(data_root=tmp_path / "file").path.parent == root
 
 
-def test_no_place_can_be_written(good, tmp_path, serve, monkeypatch):  # noqa: ARG001
+def test_a_place_without_the_right_to_write_is_passed_over(root, tmp_path, serve, monkeypatch):
+    serve("good")
+    monkeypatch.setenv("PLUMBLINE_DATA", str(tmp_path / "environment"))
+    # Asked instead of set: the tests may run as a user to whom no folder is closed.
+    monkeypatch.setattr(medmnist.os, "access", lambda folder, _: folder != root)
+    assert medmnist.load(data_root=root).path.parent == tmp_path / "environment"
+
+
+def test_no_place_can_be_written(tmp_path, serve, monkeypatch):
     serve("good")
     (tmp_path / "home").touch()
     (tmp_path / "file").touch()
@@ -373,9 +391,9 @@ def test_pairs_across_are_random_and_reach_the_whole_larger_set():
 
 
 def test_pairs_of_nothing_are_refused():
-    with pytest.raises(ValueError, match="at least 2.* Got 1"):
+    with pytest.raises(ValueError, match=r"at least 2.* Got 1"):
         medmnist.pair_halves(1, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="at least 1. Got 0 and 3"):
+    with pytest.raises(ValueError, match=r"at least 1\. Got 0 and 3"):
         medmnist.pair_across(0, 3, np.random.default_rng(0))
 
 

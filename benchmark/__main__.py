@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
 import time
@@ -15,7 +14,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 import methods
@@ -60,7 +66,7 @@ def list_names(
 
 
 @app.command("run")
-def run(  # noqa: PLR0913 - one parameter an option
+def run(
     suite: Annotated[str, typer.Argument(help="name of a suite; see 'plumbline list suites'")] = "paper",
     *,
     images: Annotated[str, typer.Option(help="phantom, organamnist or organ-ac")] = "phantom",
@@ -92,7 +98,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     failed; 2: wrong input; 130: interrupted.
     """
     # A user's own module lies in the folder from which the command is given.
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     start = time.perf_counter()
     request = session.Request.from_options(
         suite=suite,

@@ -1,5 +1,9 @@
 """One run from request to files: what the command and ``benchmark.evaluate`` share."""
 
+# pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportReturnType=false
+
 from __future__ import annotations
 
 import platform
@@ -17,7 +21,6 @@ import methods
 from benchmark import executors, table
 from benchmark import run as runner
 from benchmark import suite as suites
-from benchmark.models import ORACLE
 from benchmark.report import figure
 from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
 from benchmark.store import Result, Store, write_json
@@ -65,7 +68,7 @@ class Request:
     own_methods: tuple[Method, ...] = ()
 
     @classmethod
-    def from_options(  # noqa: PLR0913 - one parameter an option
+    def from_options(
         cls,
         *,
         suite: str,
@@ -87,7 +90,9 @@ class Request:
             ValueError: naming the first thing that is wrong.
         """
         if images not in get_args(Source):
-            raise ValueError(f"The image source must be one of {', '.join(get_args(Source))}. Got {images!r}.")
+            raise ValueError(
+                f"The image source must be one of {', '.join(get_args(Source))}. Got {images!r}."
+            )
         chosen = suites.get(suite)
         kind = features or ("anatomy" if images == "phantom" else "autoencoder")
         if out is None:
@@ -171,13 +176,18 @@ def run(request: Request, *, workers: int = 1, report: Report = lambda _what, _n
         ValueError: if the data cannot be had or the folder cannot be written.
     """
     jobs = request.jobs()
+    executor = executors.local(workers)
     store = Store(request.folder)
     # Missing or broken data is found here, once, before any worker starts; features are fitted here, once.
     report("preparing data", 0)
     sources.prepare(
-        request.images, size=request.image_size, kind=request.features, data_root=request.data_root
+        request.images,
+        size=request.image_size,
+        kind=request.features,
+        n=jobs[0].stage.n_patients,
+        data_root=request.data_root,
     )
-    with executors.local(workers) as executor:
+    with executor:
         results = runner.run(
             jobs,
             store,
@@ -228,10 +238,11 @@ def show(outcome: Outcome, request: Request, console: Console) -> None:
     """Print the leaderboard."""
     console.print(leaderboard_table(outcome.leaderboard, title=_title(request)))
     console.print(chance_note(outcome.scores), style="dim", soft_wrap=True)
-    low = outcome.fidelity
-    if len(low):
-        n_low = int((~low["counts"]).sum())
-        note = f"Networks: test accuracy {low['accuracy'].min():.3f} at least, {low['accuracy'].mean():.3f} on average"
+    networks = outcome.fidelity
+    if len(networks):
+        n_low = int((~networks["counts"]).sum())
+        least, mean = networks["accuracy"].min(), networks["accuracy"].mean()
+        note = f"Networks: test accuracy {least:.3f} at least, {mean:.3f} on average"
         console.print(
             note + (f"; {n_low} below {table.FIDELITY_GATE} do not count." if n_low else "."),
             style="dim",

@@ -138,7 +138,7 @@ class Job:
         return {**asdict(self.stage), **rest}
 
 
-N_EXPLAINED = 500
+N_EXPLAINED = 2000
 """Samples that a method gets, unless a run says otherwise."""
 
 

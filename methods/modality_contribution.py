@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -26,10 +27,10 @@ def contribution(
     replacement: Replacement = "mean",
     patches: int = 4,
 ) -> Attribution:
-    """Return each modality's contribution m_i and, as features, the contribution d_i of its parts.
+    """Return each modality's contribution 1ᵀd_i and, as features, the contributions d_i of its parts.
 
-    d_i = mean over samples of Σ_class |p(x) − p(x with mask l)| for the masks l of modality i;
-    m_i = 1ᵀd_i / Σ_k 1ᵀd_k. It needs neither labels nor gradients.
+    d_i = mean over samples of Σ_class |p(x) − p(x with mask l)| for the masks l of modality i. The paper's
+    m_i is the share 1ᵀd_i / Σ_k 1ᵀd_k. It needs neither labels nor gradients.
 
     Args:
         model: the model.
@@ -100,8 +101,8 @@ def _masks(name: str, value: Tensor, patches: int) -> Iterator[tuple[slice, ...]
         )
     rows = np.linspace(0, height, patches + 1).round().astype(int)
     columns = np.linspace(0, width, patches + 1).round().astype(int)
-    for top, bottom in zip(rows[:-1], rows[1:], strict=True):
-        for left, right in zip(columns[:-1], columns[1:], strict=True):
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
             yield (slice(None), slice(int(top), int(bottom)), slice(int(left), int(right)))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -59,12 +60,15 @@ def get(name: str) -> Method:
         )
     base, options = match.group(1), _parse_options(name, match.group(2) or "")
     if ":" in base:
-        return _load(base).with_options(options)
-    if base not in _registered():
+        method = _load(base)
+    elif base in _registered():
+        method = _registered()[base]
+    else:
         close = difflib.get_close_matches(base, names(), n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(names())}."
         raise ValueError(f"The method {base!r} is unknown. {hint}")
-    return _registered()[base].with_options(options)
+    _check_options(method, options)
+    return method.with_options(options)
 
 
 def as_method(candidate: object, *, name: str | None = None, estimand: str = "gradient") -> Method:
@@ -113,3 +117,19 @@ def _parse_options(name: str, text: str) -> dict[str, object]:
         except (ValueError, SyntaxError):
             options[key] = value  # a bare word, such as unit=modality
     return options
+
+
+def _check_options(method: Method, options: Mapping[str, object]) -> None:
+    """Raise a ValueError unless the method's function takes the options; ``aggregation`` is everyone's."""
+    if not options:
+        return
+    parameters = list(inspect.signature(method.function).parameters.values())
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    n_given = 1 if method.components else 3  # the component results, or model, samples and rng
+    known = [parameter.name for parameter in parameters[n_given:]] + ["aggregation"]
+    for option in options:
+        if option not in known:
+            close = difflib.get_close_matches(option, known, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(known)}."
+            raise ValueError(f"Method {method.name!r} has no option {option!r}. {hint}")

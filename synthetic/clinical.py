@@ -24,6 +24,8 @@ class GaussianTables:
     correlations: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.tables:
+            raise ValueError("The 'tables' must hold at least one table. Got none.")
         for name, n_columns in self.tables.items():
             if n_columns < 1:
                 raise ValueError(f"Table {name!r} must have at least one column. Got {n_columns}.")
@@ -33,10 +35,13 @@ class GaussianTables:
                     "The 'correlations' must name two different columns between 0 and "
                     f"{self.n_columns - 1}. Got ({i}, {j})."
                 )
-            if not -1 < value < 1:
+            if (j, i) in self.correlations:
                 raise ValueError(
-                    f"The correlation of columns {i} and {j} must lie in (-1, 1). Got {value}."
+                    f"The correlation of columns {i} and {j} must be given once. "
+                    f"Got both ({i}, {j}) and ({j}, {i})."
                 )
+            if not -1 < value < 1:
+                raise ValueError(f"The correlation of columns {i} and {j} must lie in (-1, 1). Got {value}.")
         smallest = np.linalg.eigvalsh(self.covariance).min()
         if smallest <= 1e-10:
             raise ValueError(

@@ -122,10 +122,13 @@ class DecisionFunction:
         return [self.columns[name] for name in term.features]
 
     def __call__(self, z: Tensor) -> Tensor:
+        """Return F ``[n]`` for latent features ``[n, d]``."""
         if z.ndim != 2 or z.shape[1] != len(self.columns):
             raise ValueError(
                 f"The latent features 'z' must have shape [n, {len(self.columns)}]. Got {tuple(z.shape)}."
             )
+        if not z.is_floating_point():
+            raise ValueError(f"The latent features 'z' must be floating point. Got {z.dtype}.")
         return torch.stack([self._value(term, z) for term in self.terms]).sum(0)
 
     def _value(self, term: Term, z: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 N_FEATURES = 10
 
 # Shares of the phantom patients in each split. Real scans keep their official splits.
-_SHARES = {"train": 5 / 8, "explain": 1 / 8, "test": 1 / 4}
+_SHARES: Mapping[Split, float] = {"train": 5 / 8, "explain": 1 / 8, "test": 1 / 4}
 _OFFICIAL_NAMES = {"train": "train", "explain": "val", "test": "test"}
 _VIEWS = {"phantom": phantom.VIEWS, "organamnist": ("axial_1", "axial_2"), "organ-ac": ("axial", "coronal")}
 _FLAGS: Mapping[Source, tuple[str, ...]] = {
@@ -31,6 +31,9 @@ _FLAGS: Mapping[Source, tuple[str, ...]] = {
     "organ-ac": ("organamnist", "organcmnist"),
 }
 SMALLEST_SPLIT = 16
+
+_Pool = tuple[medmnist.Scans, Mapping[str, np.ndarray]]
+"""All scans of a file, and their latent features by split."""
 
 
 @dataclass(frozen=True)
@@ -100,37 +103,42 @@ def draw(
         synthetic.medmnist.DataError: if a file is missing or broken.
     """
     if source == "phantom":
-        if n is None:
-            raise ValueError("The number of patients 'n' must be given for phantoms. Got None.")
         return _draw_phantom(size, n, seed)
     root = None if data_root is None else str(data_root)
     return _draw_organs(source, size, kind, n, seed, root)
 
 
 def prepare(
-    source: Source, *, size: int, kind: FeatureKind, data_root: Path | str | None = None
+    source: Source, *, size: int, kind: FeatureKind, n: int | None, data_root: Path | str | None = None
 ) -> None:
-    """Find the files of a source and fit its latent features, so that later draws find both at hand.
+    """Check that a source can be drawn from; find its files and fit its features, for later draws to share.
+
+    Args:
+        source: image source.
+        size: image height and width in pixels.
+        kind: latent features.
+        n: patients in all.
+        data_root: folder with the OrganMNIST files.
 
     Raises:
+        ValueError: if the size or number is impossible for the source.
         synthetic.medmnist.DataError: if a file is missing or broken.
     """
-    for flag in _FLAGS[source]:
-        _scan_features(flag, size, kind, None if data_root is None else str(data_root))
+    if source == "phantom":
+        phantom.check_size(size)
+        _phantom_sizes(n)
+    else:
+        _organ_pairs(source, size, kind, n, 0, None if data_root is None else str(data_root))
 
 
-def split_sizes(available: Mapping[Split, int], n: int | None) -> dict[Split, int]:
-    """Return the patients in each split, in proportion to those available, n in all (None: all of them).
+def split_sizes(shares: Mapping[Split, float], n: int) -> dict[Split, int]:
+    """Return the patients in each split, n in all, in proportion to the shares.
 
     Raises:
-        ValueError: if n is more than there are, or so few that a split would be all but empty.
+        ValueError: if n is so small that a split would be all but empty.
     """
-    total = sum(available.values())
-    if n is None:
-        return dict(available)
-    if n > total:
-        raise ValueError(f"The number of patients 'n' must be at most {total} for this source. Got {n}.")
-    sizes: dict[Split, int] = {split: int(n * available[split] / total) for split in SPLITS}
+    total = sum(shares.values())
+    sizes: dict[Split, int] = {split: int(n * shares[split] / total) for split in SPLITS}
     if min(sizes.values()) < SMALLEST_SPLIT:
         raise ValueError(
             f"The number of patients 'n' must leave at least {SMALLEST_SPLIT} in each split. "
@@ -139,15 +147,16 @@ def split_sizes(available: Mapping[Split, int], n: int | None) -> dict[Split, in
     return sizes
 
 
+def _phantom_sizes(n: int | None) -> dict[Split, int]:
+    if n is None:
+        raise ValueError("The number of patients 'n' must be given for phantoms. Got None.")
+    return split_sizes(_SHARES, n)
+
+
 # Rendering takes seconds and several scenarios in a row share it; one entry bounds the memory.
 @lru_cache(maxsize=1)
-def _draw_phantom(size: int, n: int, seed: int) -> ImageDraw:
-    sizes: dict[Split, int] = {split: int(n * share) for split, share in _SHARES.items()}  # pyright: ignore
-    if min(sizes.values()) < SMALLEST_SPLIT:
-        raise ValueError(
-            f"The number of patients 'n' must leave at least {SMALLEST_SPLIT} in each split. "
-            f"Got {n}, which gives {sizes}; ask for more."
-        )
+def _draw_phantom(size: int, n: int | None, seed: int) -> ImageDraw:
+    sizes = _phantom_sizes(n)
     images, latents = {}, {}
     for split, n_split in sizes.items():
         z = numpy_rng("phantom", "latents", split, seed).standard_normal((n_split, 2 * N_FEATURES))
@@ -169,20 +178,12 @@ def _draw_phantom(size: int, n: int, seed: int) -> ImageDraw:
 def _draw_organs(
     source: Source, size: int, kind: FeatureKind, n: int | None, seed: int, data_root: str | None
 ) -> ImageDraw:
-    pools = [_scan_features(flag, size, kind, data_root) for flag in _FLAGS[source]]
-    pairs = {}
-    for split in SPLITS:
-        rng = numpy_rng("organs", "pairs", split, seed)
-        lengths = [len(scans.images[_OFFICIAL_NAMES[split]]) for scans, _ in pools]
-        pairs[split] = (
-            medmnist.pair_halves(*lengths, rng) if len(pools) == 1 else medmnist.pair_across(*lengths, rng)
-        )
-    sizes = split_sizes({split: len(rows[0]) for split, rows in pairs.items()}, n)
+    pools, pairs = _organ_pairs(source, size, kind, n, seed, data_root)
     images, latents = {}, {}
     for split in SPLITS:
         name = _OFFICIAL_NAMES[split]
         chosen = [
-            (view, *pools[place % len(pools)], pairs[split][place][: sizes[split]])
+            (view, *pools[place % len(pools)], pairs[split][place])
             for place, view in enumerate(_VIEWS[source])
         ]
         images[split] = {view: scans.images[name][rows][:, None] for view, scans, _, rows in chosen}
@@ -192,10 +193,35 @@ def _draw_organs(
     return ImageDraw(images, latents, law)
 
 
+def _organ_pairs(
+    source: Source, size: int, kind: FeatureKind, n: int | None, seed: int, data_root: str | None
+) -> tuple[list[_Pool], dict[Split, tuple[np.ndarray, np.ndarray]]]:
+    """Return the scans with their features, and which rows of them make up the patients of each split."""
+    pools = [_scan_features(flag, size, kind, data_root) for flag in _FLAGS[source]]
+    pairs = {}
+    for split in SPLITS:
+        rng = numpy_rng("organs", "pairs", split, seed)
+        lengths = [len(scans.images[_OFFICIAL_NAMES[split]]) for scans, _ in pools]
+        if len(pools) == 1:
+            pairs[split] = medmnist.pair_halves(lengths[0], rng)
+        else:
+            pairs[split] = medmnist.pair_across(lengths[0], lengths[1], rng)
+    if n is None:
+        return pools, pairs
+    available = {split: len(first) for split, (first, _) in pairs.items()}
+    if n > sum(available.values()):
+        raise ValueError(
+            f"The number of patients 'n' must be at most {sum(available.values())} for {source} images. "
+            f"Got {n}."
+        )
+    sizes = split_sizes(available, n)
+    return pools, {
+        split: (first[: sizes[split]], second[: sizes[split]]) for split, (first, second) in pairs.items()
+    }
+
+
 @lru_cache(maxsize=2)
-def _scan_features(
-    flag: str, size: int, kind: FeatureKind, data_root: str | None
-) -> tuple[medmnist.Scans, Mapping[str, np.ndarray]]:
+def _scan_features(flag: str, size: int, kind: FeatureKind, data_root: str | None) -> _Pool:
     if kind == "anatomy":
         raise ValueError("The 'features' of real scans must be 'autoencoder' or 'pca'. Got 'anatomy'.")
     scans = medmnist.load(flag, data_root=data_root, size=size)

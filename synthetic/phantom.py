@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from synthetic.phantom_anatomy import ANATOMY, BLACK, FIELD_OF_VIEW, N_MOVES, N_TEXTURES, WHITE, paint
+from synthetic.phantom_anatomy import (
+    ANATOMY,
+    BLACK,
+    FIELD_OF_VIEW,
+    N_MOVES,
+    N_TEXTURES,
+    VISCERAL_FAT,
+    WHITE,
+    paint,
+)
 from synthetic.phantom_canvas import Canvas, Pose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
 VIEWS = ("axial", "coronal")
 SIZES = (28, 64, 128, 224)
@@ -23,12 +36,12 @@ LATENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 LINEAR_RANGE = 3.5
 """Latents are used as they are up to this absolute value; beyond, they approach 4 and stay increasing."""
 
-_SHIFT_SD = 2.5  # mm, a fifth of a pixel at size 28
-_ROTATION_SD = np.deg2rad(0.8)
-_NOISE_SD = 6.0  # HU at size 28
+_SHIFT_SD = 1.5  # mm, an eighth of a pixel at size 28
+_ROTATION_SD = np.deg2rad(0.5)
+_NOISE_SD = 2.5  # HU at size 28
 _N_ANATOMY = 3 + 2 * N_MOVES + N_TEXTURES
-_CHUNK = 192  # patients at a time
-_BAND = 192 * 28 * 28  # most pixels at a time: what a second-level cache holds
+_BAND = 400 * 28 * 28  # pixels painted at a time: about what a second-level cache holds
+_PIXELS = 64 * 224 * 224  # most pixels of a chunk of patients, which bounds the memory at any n
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,7 @@ def render(
     latents = _checked(latents, view, size)
     images = np.empty((len(latents), 1, size, size), dtype=np.uint8)
     streams = _streams(rng)
-    for start in range(0, len(latents), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for rows in _chunks(len(latents), size):
         nuisance = _draw(len(latents[rows]), streams, size)
         images[rows] = window(_slice_chunk(latents[rows], nuisance, view, size))
     return images
@@ -98,7 +110,7 @@ def draw_nuisance(n: int, rng: np.random.Generator, *, size: int = 28) -> Nuisan
     Raises:
         ValueError: for an unknown size.
     """
-    _check_size(size)
+    check_size(size)
     return _draw(n, _streams(rng), size)
 
 
@@ -127,12 +139,11 @@ def slice_hu(
         )
     if nuisance.noise is not None and nuisance.noise.shape[1:] != (size + 1, size + 1):
         raise ValueError(
-            f"The 'noise' of the nuisance must have shape ({len(latents)}, {size + 1}, {size + 1}) for size {size}. "
-            f"Got {nuisance.noise.shape}; draw it with the same size, or set it to None for images without noise."
+            f"The 'noise' of the nuisance must have shape [n, {size + 1}, {size + 1}] for size {size}. "
+            f"Got shape {nuisance.noise.shape}; draw it with this size, or set it to None for no noise."
         )
     slices = np.empty((len(latents), 1, size, size), dtype=np.float32)
-    for start in range(0, len(latents), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for rows in _chunks(len(latents), size):
         noise = None if nuisance.noise is None else nuisance.noise[rows]
         slices[rows] = _slice_chunk(latents[rows], Nuisance(nuisance.anatomy[rows], noise), view, size)
     return slices
@@ -151,15 +162,19 @@ def _slice_chunk(
     latents: NDArray[np.float64], nuisance: Nuisance, view: str, size: int
 ) -> NDArray[np.float32]:
     latents = _soft_limit(latents)
-    pose_columns, moves, textures = np.split(nuisance.anatomy.astype(np.float64), [3, 3 + 2 * N_MOVES], axis=1)
+    pose_columns, moves, textures = np.split(
+        nuisance.anatomy.astype(np.float64), [3, 3 + 2 * N_MOVES], axis=1
+    )
     shift_x, shift_y, rotation = pose_columns.T
     pose = Pose(_ROTATION_SD * rotation, _SHIFT_SD * shift_x, _SHIFT_SD * shift_y)
     slices = np.empty((len(latents), 1, size, size), dtype=np.float32)
     # Bands of rows keep the working memory in the cache at every size.
-    n_rows = max(1, _BAND // (_CHUNK * size))
+    n_rows = max(1, _BAND // (_n_chunk(size) * size))
     for top in range(0, size, n_rows):
         rows = slice(top, top + n_rows)
-        canvas = Canvas(pose, size=size, rows=rows, field_of_view=FIELD_OF_VIEW[view], background=-95.0)
+        canvas = Canvas(
+            pose, size=size, rows=rows, field_of_view=FIELD_OF_VIEW[view], background=VISCERAL_FAT
+        )
         paint(view, canvas, latents, moves, textures)
         slices[:, 0, rows] = canvas.hu.transpose(2, 0, 1)
     if nuisance.noise is not None:
@@ -167,14 +182,23 @@ def _slice_chunk(
     return slices
 
 
+def _n_chunk(size: int) -> int:
+    return min(_BAND // 28**2, _PIXELS // size**2)
+
+
+def _chunks(n: int, size: int) -> Iterator[slice]:
+    """Cut n patients into chunks; the images do not depend on where the cuts are."""
+    step = _n_chunk(size)
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
 def _correlated_noise(white: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Average 2 × 2 neighbours: mildly correlated, as a reconstruction filter leaves CT noise."""
     # Smaller pixels hold fewer photons; the exponent is below the 1 of white noise, as scanners smooth.
-    sd = _NOISE_SD * (size / 28) ** 0.4
-    sums = white[:, 1:] + white[:, :-1]
-    noise = sums[:, :, 1:] + sums[:, :, :-1]
-    noise *= np.float32(sd / 2)
-    return noise
+    sd = _NOISE_SD * (size / 28) ** 0.7
+    pairs = white[:, 1:] + white[:, :-1]
+    noise = pairs[:, :, 1:] + pairs[:, :, :-1]
+    return np.multiply(noise, np.float32(sd / 2), out=noise, dtype=np.float32)
 
 
 def _soft_limit(latents: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -201,7 +225,7 @@ def _checked(latents: NDArray[np.floating], view: str, size: int) -> NDArray[np.
         close = difflib.get_close_matches(str(view), VIEWS, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else "Pass one of these names."
         raise ValueError(f"The 'view' must be one of {VIEWS}. Got {view!r}. {hint}")
-    _check_size(size)
+    check_size(size)
     latents = np.asarray(latents, dtype=np.float64)
     n_latents = len(LATENTS[view])
     if latents.ndim != 2 or latents.shape[1] != n_latents:
@@ -212,11 +236,13 @@ def _checked(latents: NDArray[np.floating], view: str, size: int) -> NDArray[np.
     if not np.isfinite(latents).all():
         n_bad = int((~np.isfinite(latents)).sum())
         raise ValueError(
-            f"The 'latents' must be finite. Got {n_bad} NaN or infinite values; draw them as standard normals."
+            f"The 'latents' must be finite. Got {n_bad} NaN or infinite values; "
+            "draw them as standard normals."
         )
     return latents
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Raise a ValueError unless slices of this size can be rendered."""
     if size not in SIZES:
         raise ValueError(f"The 'size' must be one of {SIZES}. Got {size!r}; choose the nearest of these.")

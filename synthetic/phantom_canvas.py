@@ -45,7 +45,9 @@ class Canvas:
         hu: ``[rows, columns, k]`` float32.
     """
 
-    def __init__(self, pose: Pose, *, size: int, rows: slice, field_of_view: float, background: float) -> None:
+    def __init__(
+        self, pose: Pose, *, size: int, rows: slice, field_of_view: float, background: float
+    ) -> None:
         self._pose = pose
         pixel = field_of_view / size
         positions = (np.arange(size, dtype=np.float32) + np.float32(0.5 - size / 2)) * np.float32(pixel)
@@ -62,27 +64,36 @@ class Canvas:
         return self._y
 
     def ellipse(
-        self, x: Values, y: Values, a: Values, b: Values, hu: Values, *, tilt: float = 0.0, outside: bool = False
+        self,
+        centre: tuple[Values, Values],
+        axes: tuple[Values, Values],
+        hu: Values,
+        *,
+        tilt: float = 0.0,
+        outside: bool = False,
     ) -> None:
         """Paint an ellipse, or all that lies outside it.
 
         Args:
-            x: centre, mm, scalar or ``[k]``; so are y, a, b.
-            y: centre, mm.
-            a: half axis that lies along x at tilt 0, mm.
-            b: half axis that lies along y at tilt 0, mm.
-            hu: attenuation, scalar or ``[k]``.
+            centre: x and y, mm, each a number or ``[k]``.
+            axes: half axes along x and y at tilt 0, mm, each a number or ``[k]``.
+            hu: attenuation, a number or ``[k]``.
             tilt: degrees, positive from the image's right towards its bottom.
             outside: paint the complement.
         """
+        (x, y), (a, b) = centre, axes
         pose, angle = self._pose, np.deg2rad(tilt)
         centre_x = self._cos * x - self._sin * y + pose.shift_x
         centre_y = self._sin * x + self._cos * y + pose.shift_y
         cos = self._cos * np.cos(angle) - self._sin * np.sin(angle)
         sin = self._sin * np.cos(angle) + self._cos * np.sin(angle)
+        # What is thinner than a pixel is painted as wide as one and fainter, or it would fall between pixels.
+        area = np.multiply(a, b)
+        a, b = np.maximum(a, 0.75 * self._edge), np.maximum(b, 0.75 * self._edge)
+        opacity = area / (a * b)
         per_a, per_b = 1.0 / np.square(a), 1.0 / np.square(b)
         # Coverage must reach 1 in the centre (steepness 0.5 at least), or the area would no longer be exact.
-        steepness = np.maximum(np.sqrt(np.multiply(a, b)) / (2 * self._edge), 0.5)
+        steepness = np.maximum(np.sqrt(a * b) / (2 * self._edge), 0.5)
         xx = steepness * (cos**2 * per_a + sin**2 * per_b)
         yy = steepness * (sin**2 * per_a + cos**2 * per_b)
         xy = 2 * steepness * cos * sin * (per_a - per_b)
@@ -95,22 +106,23 @@ class Canvas:
             columns = _span(self._x, centre_x, reach * np.sqrt(cos**2 / per_a + sin**2 / per_b))
         dx = _differences(self._x[columns], centre_x)
         dy = _differences(self._y[rows], centre_y)
-        self._blend(
-            rows,
-            columns,
+        coverage = _coverage(
             row=_float32(0.5 + steepness) - _float32(yy) * dy * dy,
             column=_float32(xx) * dx * dx,
             cross=(_float32(xy) * dy, dx),
-            hu=hu,
-            outside=outside,
         )
+        if outside:
+            np.subtract(np.float32(1), coverage, out=coverage)
+        elif np.min(opacity) < 1:
+            coverage *= _float32(opacity)
+        self._blend((rows, columns), coverage, hu)
 
     def column(self, half_width: Values, profile: Array, hu: Values, *, outside: bool = False) -> None:
         """Paint a column about the patient's long axis, or all that lies outside it.
 
         Args:
             half_width: mm, scalar or ``[k]``.
-            profile: the half width's relative size at each row ``[rows]``; 0 ends the column.
+            profile: relative half width at each row ``[rows]``; −1 where there is no column.
             hu: attenuation, scalar, ``[k]`` or ``[rows, k]``.
             outside: paint the complement.
         """
@@ -120,51 +132,42 @@ class Canvas:
         columns = slice(0, len(self._x))
         if not outside:
             # The axis leaves x = 0 by as much as the pose moves it.
-            slack = np.abs(self._pose.shift_x) + np.abs(lean) * (np.abs(self._y).max() + np.abs(self._pose.shift_y))
+            far = np.abs(self._y).max() + np.abs(self._pose.shift_y)
+            slack = np.abs(self._pose.shift_x) + np.abs(lean) * far
             reach = np.sqrt(np.max(profile) ** 2 + 0.5 / steepness)
             columns = _span(self._x, np.zeros_like(lean), reach * half_width + slack)
         dx = _differences(self._x[columns], self._pose.shift_x)
         dy = _differences(self._y, self._pose.shift_y)
         along = _float32(lean) * dy
+        inside = np.multiply.outer(profile * np.abs(profile), np.broadcast_to(steepness, lean.shape))
         # (dx + lean·dy)², written out so that only the mixed term needs a pass over all pixels.
-        inside = _float32(0.5) + _float32(np.outer(np.square(profile), np.broadcast_to(steepness, lean.shape)))
-        self._blend(
-            slice(0, len(self._y)),
-            columns,
-            row=inside - _float32(scale) * along * along,
+        coverage = _coverage(
+            row=_float32(0.5 + inside) - _float32(scale) * along * along,
             column=_float32(scale) * dx * dx,
             cross=(_float32(2 * scale) * along, dx),
-            hu=hu,
-            outside=outside,
         )
-
-    def _blend(
-        self,
-        rows: slice,
-        columns: slice,
-        *,
-        row: Array,
-        column: Array,
-        cross: tuple[Array, Array],
-        hu: Values,
-        outside: bool,
-    ) -> None:
-        """Mix a shape into its box of the canvas; row terms are ``[h, k]``, column terms ``[w, k]``."""
-        if not len(row) or not len(column):
-            return
-        target = self.hu[rows, columns]
-        coverage = np.multiply(cross[0][:, None], cross[1][None])
-        np.subtract(row[:, None], coverage, out=coverage)
-        coverage -= column
-        np.maximum(coverage, np.float32(0), out=coverage)
-        np.minimum(coverage, np.float32(1), out=coverage)
         if outside:
             np.subtract(np.float32(1), coverage, out=coverage)
+        self._blend((slice(0, len(self._y)), columns), coverage, hu)
+
+    def _blend(self, box: tuple[slice, slice], coverage: NDArray[np.float32], hu: Values) -> None:
+        """Mix a shape into its box; the coverage ``[h, w, k]`` is used up as working memory."""
+        target = self.hu[box]
         value = _float32(hu)
         if value.ndim == 2:
             value = value[:, None]
         coverage *= np.subtract(value, target)
         target += coverage
+
+
+def _coverage(row: Array, column: Array, cross: tuple[Array, Array]) -> NDArray[np.float32]:
+    """Clip ``row − column − cross`` to 0…1; row terms are ``[h, k]``, column terms ``[w, k]``."""
+    coverage = np.multiply(cross[0][:, None], cross[1][None], dtype=np.float32)
+    np.subtract(row[:, None], coverage, out=coverage)
+    coverage -= column
+    np.maximum(coverage, np.float32(0), out=coverage)
+    np.minimum(coverage, np.float32(1), out=coverage)
+    return coverage
 
 
 def _float32(value: Values) -> NDArray[np.float32]:

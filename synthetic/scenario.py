@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import torch
@@ -43,19 +42,7 @@ class Scenario:
     n: int | None = None
 
     def __post_init__(self) -> None:
-        if self.source not in get_args(Source):
-            raise ValueError(
-                f"The image source of scenario {self.name!r} must be one of {', '.join(get_args(Source))}. "
-                f"Got {self.source!r}."
-            )
-        if (self.features == "anatomy") != (self.source == "phantom") or self.features not in get_args(
-            FeatureKind
-        ):
-            allowed = "'anatomy'" if self.source == "phantom" else "'autoencoder' or 'pca'"
-            raise ValueError(
-                f"The 'features' of {self.source} images must be {allowed}. Got {self.features!r}."
-            )
-        _ = self.decision  # names the first unknown feature, if there is one
+        _ = self.decision  # checks source and features, and names the first unknown latent feature
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -110,13 +97,14 @@ def generate(
         for split in SPLITS
     }
     values = {split: decision(z.double()) for split, z in latents.items()}
-    threshold = float(values["train"].median())
+    threshold = float(np.median(values["train"].numpy()))
     samples = {
         split: Samples(
             {
-                **{view: torch.from_numpy(pixels) for view, pixels in drawn.images[split].items()},
+                # Copies: the draw is shared with the next scenario, the columns with the latent features.
+                **{view: torch.from_numpy(pixels.copy()) for view, pixels in drawn.images[split].items()},
                 **{
-                    table.name: latents[split][:, decision.slices[table.name]]
+                    table.name: latents[split][:, decision.slices[table.name]].clone()
                     for table in scenario.tables.modalities
                 },
             },

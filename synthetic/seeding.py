@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ def derive_seed(*names: str | int) -> int:
         >>> derive_seed("clinical", 0) == derive_seed("clinical", 1)
         False
     """
-    digest = hashlib.sha256(json.dumps(names).encode()).digest()
+    digest = hashlib.sha256(json.dumps(names, default=operator.index).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

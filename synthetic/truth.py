@@ -13,7 +13,9 @@ from synthetic.types import Truth
 MONTE_CARLO_DRAWS = 2**18
 
 
-def gradient(decision: DecisionFunction, law: LatentLaw, *, n_draws: int = MONTE_CARLO_DRAWS) -> Truth:
+def gradient(
+    decision: DecisionFunction, law: LatentLaw, *, n_draws: int = MONTE_CARLO_DRAWS, seed: int = 0
+) -> Truth:
     """Return the gradient truth I_j = E|∂F/∂z_j|, summed per modality and normalised to 1.
 
     Definition of Azmat & Alessio (2022). Exact where each feature is read by one term only, or by linear
@@ -23,19 +25,24 @@ def gradient(decision: DecisionFunction, law: LatentLaw, *, n_draws: int = MONTE
     Args:
         decision: F.
         law: joint law of the latent features.
-        n_draws: Monte-Carlo draws, where there is no exact value.
+        n_draws: Monte-Carlo draws, where there is no exact value; at least 2, for a standard error.
+        seed: decides the Monte-Carlo draws.
 
     Raises:
-        ValueError: if F has no gradient in any feature.
+        ValueError: if F has no gradient in any feature, or there are too few draws.
     """
+    if n_draws < 2:
+        raise ValueError(f"The 'n_draws' of a truth must be at least 2. Got {n_draws}.")
     exact = _exact_gradient(decision, law)
     if exact is not None:
         return _truth(decision, exact, np.zeros(len(decision.modalities)), "closed form")
-    z = torch.from_numpy(law.sample(n_draws, numpy_rng("truth", "gradient", str(decision)))).requires_grad_()
+    rng = numpy_rng("truth", "gradient", str(decision), seed)
+    z = torch.from_numpy(law.sample(n_draws, rng)).requires_grad_()
     (slopes,) = torch.autograd.grad(decision(z).sum(), z)
     local = slopes.abs().numpy()
     per_modality = np.stack([local[:, columns].sum(1) for columns in decision.slices.values()], axis=1)
     mean = per_modality.mean(0)
+    _check_sum(decision, mean)
     # Delta method for a share m_i / Σ m: the linearised share of each draw, averaged.
     share = mean / mean.sum()
     linearised = (per_modality - share * per_modality.sum(1, keepdims=True)) / mean.sum()
@@ -74,11 +81,7 @@ def _mean_absolute_slope(decision: DecisionFunction, law: LatentLaw, term: Term)
 
 
 def _truth(decision: DecisionFunction, raw: np.ndarray, standard_error: np.ndarray, method: str) -> Truth:
-    if not raw.sum() > 0:
-        raise ValueError(
-            f"The decision function {decision} has no gradient anywhere, so nothing is important. "
-            "Give at least one of its terms a weight other than 0."
-        )
+    _check_sum(decision, raw)
     share = raw / raw.sum()
     return Truth(
         estimand="gradient",
@@ -87,3 +90,11 @@ def _truth(decision: DecisionFunction, raw: np.ndarray, standard_error: np.ndarr
         standard_error=dict(zip(decision.slices, standard_error.tolist(), strict=True)),
         method=method,
     )
+
+
+def _check_sum(decision: DecisionFunction, raw: np.ndarray) -> None:
+    if not raw.sum() > 0:
+        raise ValueError(
+            f"The decision function {decision} has no gradient anywhere, so nothing is important. "
+            "Give at least one of its terms a weight other than 0."
+        )

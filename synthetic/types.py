@@ -30,8 +30,11 @@ class Modality:
     latents: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("The 'name' of a Modality must not be empty. Give it a name such as 'axial'.")
+        if not self.name or "/" in self.name:
+            raise ValueError(
+                "The 'name' of a Modality must not be empty or contain '/', which stands before a latent. "
+                f"Got {self.name!r}; give it a name such as 'axial'."
+            )
         if self.kind not in ("image", "table"):
             raise ValueError(
                 f"The 'kind' of Modality {self.name!r} must be 'image' or 'table'. Got {self.kind!r}."
@@ -48,7 +51,7 @@ class Modality:
         return tuple(f"{self.name}/{latent}" for latent in self.latents)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
     """Inputs of n patients, one tensor a modality, and their labels where they may be seen.
 
@@ -64,12 +67,12 @@ class Samples:
     def __post_init__(self) -> None:
         if not self.inputs:
             raise ValueError("The 'inputs' of Samples must hold at least one modality. Got none.")
-        lengths = {name: len(value) for name, value in self.inputs.items()}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(
-                f"The 'inputs' of Samples must have one row a patient in every modality. Got {lengths}."
-            )
         for name, value in self.inputs.items():
+            if not isinstance(value, Tensor):
+                raise ValueError(  # noqa: TRY004 - all that callers get wrong is a ValueError
+                    f"Input {name!r} must be a torch tensor. Got {type(value).__name__}; "
+                    "convert it with torch.as_tensor."
+                )
             if value.ndim not in (2, 4):
                 raise ValueError(
                     f"Input {name!r} must be a table [n, columns] or an image [n, channels, height, width]. "
@@ -83,10 +86,17 @@ class Samples:
                     f"Input {name!r} must be finite. Got {n_bad} NaN or infinite values; "
                     "impute or drop them first."
                 )
-        if self.labels is not None and self.labels.shape != (len(self),):
+        lengths = {name: len(value) for name, value in self.inputs.items()}
+        if len(set(lengths.values())) != 1:
             raise ValueError(
-                f"The 'labels' of Samples must have shape ({len(self)},), one a patient. "
-                f"Got {tuple(self.labels.shape)}."
+                f"The 'inputs' of Samples must have one row a patient in every modality. Got {lengths}."
+            )
+        if self.labels is not None and (
+            self.labels.shape != (len(self),) or self.labels.dtype != torch.int64
+        ):
+            raise ValueError(
+                f"The 'labels' of Samples must be int64 of shape ({len(self)},), one a patient. "
+                f"Got {self.labels.dtype} of shape {tuple(self.labels.shape)}."
             )
         object.__setattr__(self, "inputs", MappingProxyType(dict(self.inputs)))
 
@@ -106,7 +116,7 @@ class Samples:
         return Samples({name: value[rows] for name, value in self.inputs.items()}, labels)
 
     def as_float(self) -> Samples:
-        """Return float32 samples: uint8 images become 0…1."""
+        """Return a float32 copy: uint8 images become 0…1."""
         return Samples({name: as_float(value) for name, value in self.inputs.items()}, self.labels)
 
     def without_labels(self) -> Samples:
@@ -122,8 +132,9 @@ class Samples:
 
 
 def as_float(value: Tensor) -> Tensor:
-    """Return an input as float32; uint8 images are divided by 255."""
-    return value.float().div_(255.0) if value.dtype == torch.uint8 else value.float()
+    """Return a float32 copy of an input; uint8 images are divided by 255."""
+    copy = value.to(torch.float32, copy=True)
+    return copy.div_(255.0) if value.dtype == torch.uint8 else copy
 
 
 @dataclass(frozen=True)
@@ -146,7 +157,7 @@ class Truth:
 
     def __post_init__(self) -> None:
         values = np.array(list(self.modalities.values()), dtype=float)
-        if not np.isfinite(values).all() or values.min() < 0 or abs(values.sum() - 1) > 1e-6:
+        if not np.isfinite(values).all() or (values < 0).any() or abs(values.sum() - 1) > 1e-6:
             raise ValueError(
                 f"The 'modalities' of a {self.estimand!r} truth must be non-negative and sum to 1. "
                 f"Got {dict(self.modalities)}."

@@ -58,6 +58,9 @@ def build(name: str, shapes: Mapping[str, tuple[int, ...]], *, n_classes: int = 
     """
     check_name(name)
     if name == ORACLE:
-        raise ValueError("The model 'oracle' is not built from shapes; use benchmark.models.oracle(dataset, …).")
+        raise ValueError(
+            "The model 'oracle' is not built from shapes; use benchmark.models.oracle(dataset, …)."
+        )
     # Channels-last halves the time of the small convolutions on a CPU.
-    return _NETWORKS[name](shapes, n_classes=n_classes).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    network = _NETWORKS[name](shapes, n_classes=n_classes)
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -44,7 +44,9 @@ class HybridNetwork(nn.Module):
             self.encoder = _compact_encoder(size) if architecture == "compact" else _s1_encoder(size)
         self.groups = _groups(self.shapes)
         width = max(columns.stop for columns in self.groups.values())
-        self.head = _compact_head(width, n_classes) if architecture == "compact" else _s1_head(width, n_classes)
+        self.head = (
+            _compact_head(width, n_classes) if architecture == "compact" else _s1_head(width, n_classes)
+        )
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -53,7 +55,7 @@ class HybridNetwork(nn.Module):
 
     def encode_modality(self, name: str, value: Tensor) -> Tensor:
         """Return a modality's columns of the fusion vector: ten for an image, its own for a table."""
-        return self.encoder(value) if value.ndim == 4 else value
+        return self.encoder(value) if len(self.shapes[name]) == 3 else value
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return fusion features ``[n, d]``."""
@@ -112,12 +114,13 @@ def _s1_head(width: int, n_classes: int) -> nn.Sequential:
 
 
 def _compact_encoder(size: tuple[int, ...]) -> nn.Sequential:
-    """Return strided convolutions until the image is at most 7 pixels wide, then 10 normalised features."""
+    """Return strided convolutions until the image is at most 4 pixels wide, then 10 normalised features."""
     layers: list[nn.Module] = []
-    channels, n_out, width = 1, 16, max(size)
-    while width > 7:
-        layers += [nn.Conv2d(channels, n_out, 3, stride=2, padding=1), nn.BatchNorm2d(n_out), nn.ReLU()]
-        channels, n_out, width = n_out, min(2 * n_out, 64), (width + 1) // 2
+    channels, n_out, kernel, width = 1, 16, 5, max(size)
+    while width > 4:
+        convolution = nn.Conv2d(channels, n_out, kernel, stride=2, padding=kernel // 2)
+        layers += [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
+        channels, n_out, kernel, width = n_out, min(2 * n_out, 64), 3, (width + 1) // 2
     convolutions = nn.Sequential(*layers)
     return nn.Sequential(
         convolutions,

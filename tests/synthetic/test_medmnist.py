@@ -79,12 +79,12 @@ def flipped(raw: bytes) -> bytes:
 
 
 FAULTS = {
-    "empty": (lambda raw: b"", r"is empty \(0 bytes\)"),  # noqa: ARG005
-    "html": (lambda raw: b"<!DOCTYPE html>\n<html><body>Sign in", "is an HTML page, probably a proxy"),  # noqa: ARG005
-    "bare-html": (lambda raw: b"\n <HTML><body>Sign in", "is an HTML page"),  # noqa: ARG005
+    "empty": (lambda raw: b"", r"is empty \(0 bytes\)"),
+    "html": (lambda raw: b"<!DOCTYPE html>\n<html><body>Sign in", "is an HTML page, probably a proxy"),
+    "bare-html": (lambda raw: b"\n <HTML><body>Sign in", "is an HTML page"),
     "truncated": (lambda raw: raw[:1234], r"is truncated: 1,234"),
     "bit-flip": (flipped, "is damaged or another version: its md5 is [0-9a-f]{32}"),
-    "text": (lambda raw: b"hello there", r"is not an npz archive \(it begins with b'hello th'\)"),  # noqa: ARG005
+    "text": (lambda raw: b"hello there", r"is not an npz archive \(it begins with b'hello th'\)"),
     "too-long": (lambda raw: raw + b"\0", "is damaged or another version"),
 }
 
@@ -112,7 +112,7 @@ def test_a_bad_file_is_diagnosed_kept_and_never_replaced(tempting, root, damage,
     assert path.read_bytes() == bad
 
 
-def test_a_folder_of_that_name_is_an_error(good, root):  # noqa: ARG001
+def test_a_folder_of_that_name_is_an_error(good, root):
     (root / "organamnist.npz").mkdir()
     with pytest.raises(DataError, match="cannot be read"):
         medmnist.load(data_root=root)
@@ -144,7 +144,7 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize(("change", "message"), CONTENTS.values(), ids=CONTENTS)
-def test_contents_are_checked_apart_from_the_md5(good, root, change, message):  # noqa: ARG001
+def test_contents_are_checked_apart_from_the_md5(good, root, change, message):
     made = arrays()
     change(made)
     path = root / "organamnist.npz"
@@ -195,7 +195,7 @@ def test_without_data_root_nothing_is_reported(good, tmp_path, monkeypatch, capl
 
 
 @pytest.mark.parametrize("download", [False, True])
-def test_a_missing_file_names_every_place(good, root, tmp_path, monkeypatch, download):  # noqa: ARG001
+def test_a_missing_file_names_every_place(good, root, tmp_path, monkeypatch, download):
     monkeypatch.setenv("PLUMBLINE_DATA", str(tmp_path / "environment"))
     with pytest.raises(DataError) as caught:
         medmnist.load(data_root=root, download=download)

@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+
+import methods
+from benchmark import run, suite
+from benchmark.executors import InProcessExecutor
+from benchmark.models import HybridNetwork
+from benchmark.store import Store
+from methods.api import Attribution, Method
+
+
+def few(model_names=("oracle",), method_names=("gradient",), own=(), n_seeds=1):
+    """Plan two cases with few patients."""
+    jobs = suite.plan(
+        suite.get("smoke"),
+        model_names=model_names,
+        method_names=method_names,
+        own_names=tuple(method.name for method in own),
+        n_patients=400,
+        n_explained=40,
+        n_seeds=n_seeds,
+    )
+    return [job for job in jobs if job.stage.scenario in {"paper-F2", "paper-F4"}]
+
+
+def execute(jobs, folder, own=(), report=lambda _what, _n: None):
+    with InProcessExecutor() as executor:
+        return run.run(jobs, Store(folder), executor, own_methods=own, report=report)
+
+
+def test_one_result_a_job_in_the_order_of_the_plan(tmp_path):
+    jobs = few()
+    results = execute(jobs, tmp_path)
+    assert [result.job for result in results] == [job.as_dict() for job in jobs]
+    assert {result.status for result in results} == {"done"}
+    assert len(list(tmp_path.rglob("*.json"))) == len(jobs)
+
+
+def test_what_is_there_is_not_made_again(tmp_path, monkeypatch):
+    jobs = few()
+    first = execute(jobs, tmp_path)
+    monkeypatch.setattr(run, "_set_up", lambda *_: pytest.fail("made again"))
+    counts = {}
+    again = execute(jobs, tmp_path, report=lambda what, n: counts.update({what: n}))
+    assert again == first
+    assert counts == {"cached": len(jobs)}
+
+
+def test_only_what_is_missing_is_made(tmp_path):
+    jobs = few()
+    first = execute(jobs, tmp_path)
+    victim = min(tmp_path.rglob("*gradient*.json"))
+    victim.unlink()
+    made = []
+    again = execute(jobs, tmp_path, report=lambda what, n: made.append((what, n)))
+    assert made == [("cached", len(jobs) - 1), ("done", 1)]
+    assert [result.importances for result in again] == [result.importances for result in first]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (lambda model: 1 / 0, "ZeroDivisionError"),
+        (lambda model: {name: float("nan") for name in model.modalities}, "must return finite importances"),
+        (lambda model: np.ones((3, 3)), "must return local attributions of shape"),
+        (lambda model: {"liver": 1.0}, "one value for each of the modalities"),
+    ],
+    ids=["raises", "nan", "shape", "names"],
+)
+def test_a_bad_method_costs_its_own_result_only(tmp_path, raw, message):
+    bad = Method(name="bad", function=lambda model, samples, rng: raw(model), estimand="gradient")
+    results = execute(few(own=[bad]), tmp_path, own=[bad])
+    failed = [result for result in results if result.status == "failed"]
+    assert {result.job["method"] for result in failed} == {"bad"}
+    assert len(failed) == 2
+    assert message in failed[0].error
+    assert not failed[0].importances
+
+
+def test_data_that_cannot_be_had_fails_its_jobs_with_the_reason(tmp_path, monkeypatch):
+    jobs = few()
+    real = run.synthetic.generate
+
+    def generate(scenario, **options):
+        if scenario.name == "paper-F2":
+            raise ValueError("the disc is on fire")
+        return real(scenario, **options)
+
+    monkeypatch.setattr(run.synthetic, "generate", generate)
+    results = execute(jobs, tmp_path)
+    assert {result.status for result in results if result.job["scenario"] == "paper-F2"} == {"failed"}
+    assert "on fire" in next(result for result in results if result.status == "failed").error
+    assert {result.status for result in results if result.job["scenario"] == "paper-F4"} == {"done"}
+
+
+def test_a_combination_uses_the_components_results_whatever_else_runs(tmp_path):
+    alone = execute(few(method_names=("mean_of_methods",)), tmp_path / "alone")
+    beside = execute(few(method_names=methods.names()), tmp_path / "beside")
+
+    def shares(results):
+        return [result.importances for result in results if result.job["method"] == "mean_of_methods"]
+
+    assert shares(alone) == shares(beside)
+    by_name = {result.job["method"]: result for result in beside if result.job["scenario"] == "paper-F4"}
+    parts = ("gradient", "permutation", "lime", "kernel_shap")
+    assert by_name["mean_of_methods"].model_calls == sum(by_name[name].model_calls for name in parts)
+    expected = methods.get("mean_of_methods").function(
+        {name: Attribution(by_name[name].importances) for name in parts}
+    )
+    assert by_name["mean_of_methods"].importances == pytest.approx(expected)
+
+
+def test_a_method_gets_no_truth_no_latents_no_decision_and_no_test_labels(tmp_path):
+    seen = {}
+
+    def spy(model, samples, rng):
+        seen["model"] = [name for name in dir(model) if not name.startswith("__")]
+        seen["labels"] = samples.labels
+        seen["n"] = len(samples)
+        return dict.fromkeys(model.modalities, 1.0)
+
+    spying = Method(name="spy", function=spy, estimand="gradient")
+    execute(few(own=[spying]), tmp_path, own=[spying])
+    assert seen["labels"] is None
+    assert seen["n"] == 40
+    public = {name for name in seen["model"] if not name.startswith("_")}
+    assert public == {
+        "classify",
+        "encode",
+        "encode_modality",
+        "groups",
+        "modalities",
+        "model_calls",
+        "n_classified",
+        "n_encoded",
+    }
+
+
+def test_the_explained_samples_are_neither_training_nor_test_samples(tmp_path, monkeypatch):
+    taken = {}
+
+    def grab(model, samples, rng):
+        taken["table"] = samples.inputs["clinical_a"]
+        return dict.fromkeys(model.modalities, 1.0)
+
+    grabbing = Method(name="grab", function=grab, estimand="gradient")
+    jobs = few(model_names=("hybrid",), own=[grabbing])
+    monkeypatch.setattr(run, "fit", lambda name, train, seed: HybridNetwork(run.input_shapes(train)).eval())
+    execute(jobs[-5:], tmp_path, own=[grabbing])
+    dataset = run.synthetic.generate(jobs[-1].stage.load_scenario(), seed=0, n=400)
+    rows = {tuple(row) for row in taken["table"].tolist()}
+    for split, expected in (("train", False), ("test", False), ("explain", True)):
+        other = {tuple(row) for row in getattr(dataset, split).inputs["clinical_a"].tolist()}
+        assert bool(rows & other) == expected
+
+
+def test_a_trained_network_is_recalled_from_the_cache_with_the_same_outputs(tmp_path, monkeypatch):
+    jobs = [job for job in few(model_names=("hybrid",)) if job.stage.scenario == "paper-F2"]
+    first = execute(jobs, tmp_path / "first")
+    monkeypatch.setattr(run, "fit", lambda *_args, **_options: pytest.fail("trained again"))
+    second = execute(jobs, tmp_path / "second")
+    assert [result.importances for result in first] == [result.importances for result in second]
+    assert [result.fidelity for result in first] == [result.fidelity for result in second]
+
+
+def test_the_controls_say_what_they_should(tmp_path):
+    results = {(result.job["scenario"], result.job["method"]): result for result in execute(few(), tmp_path)}
+    truth = results["paper-F4", "truth"]
+    assert truth.importances == truth.truth["gradient"]
+    assert set(results["paper-F4", "uniform"].importances.values()) == {0.25}
+    assert results["paper-F4", "random"].importances != results["paper-F2", "random"].importances

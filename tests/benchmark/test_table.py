@@ -1,0 +1,188 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark import score, table
+from benchmark.store import Result
+
+NAMES = ("a", "b", "c", "d")
+JOB = {
+    "scenario": "paper-F0",
+    "images": "phantom",
+    "features": "anatomy",
+    "model": "hybrid",
+    "method": "m",
+    "data_seed": 0,
+    "train_seed": 0,
+    "method_seed": 0,
+}
+
+
+def result(
+    method, importances, *, truth=(1, 0, 0, 0), accuracy=0.97, status="done", targets="gradient", **job
+):
+    return Result(
+        job={**JOB, "method": method, **job},
+        key="k",
+        status=status,
+        method_version="1",
+        targets=targets,
+        truth={"gradient": dict(zip(NAMES, truth, strict=True))},
+        truth_se={"gradient": dict.fromkeys(NAMES, 0.0)},
+        importances=dict(zip(NAMES, importances, strict=True)) if importances else {},
+        fidelity={"accuracy": accuracy, "auroc": 0.99, "r2": 0.9},
+        model_calls=10,
+        seconds=1.0,
+        error="" if status == "done" else "ValueError: no",
+    )
+
+
+def test_scores_are_those_of_the_score_module():
+    row = table.scores([result("m", (2, 1, 1, 0))]).iloc[0]
+    truth, estimate = [1, 0, 0, 0], [0.5, 0.25, 0.25, 0]
+    assert row["rmse"] == pytest.approx(score.rmse(truth, estimate))
+    assert row["rmse_uniform"] == pytest.approx(0.4330127)
+    assert row["rbo"] == pytest.approx(score.rbo(truth, estimate))
+    assert row["rbo_p90"] == pytest.approx(score.rbo(truth, estimate, p=0.9))
+    assert row["rbo_average_overlap"] == pytest.approx(score.rbo(truth, estimate, p=1.0))
+    assert row["rbo_w"] == pytest.approx(score.rbo_w(truth, estimate))
+    assert row["rbo_a"] == pytest.approx(score.rbo_a(truth, estimate))
+    assert row["rbo_chance"] == pytest.approx(score.rbo_chance(truth))
+    assert row["kendall_tau_b"] == pytest.approx(score.kendall_tau_b(truth, estimate))
+    assert (row["accuracy"], row["model_calls"], row["n_modalities"]) == (0.97, 10, 4)
+
+
+def test_the_columns_are_the_documented_ones_in_order():
+    columns = list(table.scores([result("m", (1, 0, 0, 0))]))
+    documented = [
+        "scenario",
+        "images",
+        "features",
+        "model",
+        "method",
+        "method_version",
+        "targets",
+        "estimand",
+        "data_seed",
+        "train_seed",
+        "method_seed",
+        "status",
+        "rmse",
+        "rmse_uniform",
+        "rbo",
+        "rbo_p90",
+        "rbo_average_overlap",
+        "rbo_w",
+        "rbo_a",
+        "rbo_chance",
+        "kendall_tau_b",
+        "accuracy",
+        "auroc",
+        "r2",
+        "model_calls",
+        "seconds",
+    ]
+    assert columns[: len(documented)] == documented
+
+
+def test_clipped_and_empty_estimates_are_flagged():
+    rows = table.scores([result("m", (1, -1, 0, 0)), result("z", (0, 0, 0, 0))])
+    assert list(rows["n_clipped"]) == [1, 0]
+    assert list(rows["all_zero"]) == [0, 1]
+
+
+def test_a_failure_has_a_row_but_no_score():
+    rows = table.scores([result("m", (1, 0, 0, 0)), result("bad", None, status="failed")])
+    assert list(rows["status"]) == ["done", "failed"]
+    assert np.isnan(rows["rmse"][1])
+    board = table.leaderboard(rows)
+    assert dict(zip(board["method"], board["n_failed"], strict=True)) == {"m": 0, "bad": 1}
+    assert list(board["method"]) == ["m", "bad"]  # what has no score stands last
+
+
+def test_a_task_that_failed_before_there_was_a_truth_still_has_rows():
+    failed = Result(
+        job=JOB, key="k", status="failed", method_version="1", targets="gradient", error="no data"
+    )
+    assert list(table.scores([failed])["status"]) == ["failed"]
+    assert len(table.importances([failed])) == 0
+
+
+def test_pooled_rmse_is_the_root_of_the_mean_square_over_cases():
+    results = [
+        result("m", (1, 0, 0, 0)),
+        result("m", (1, 1, 1, 1), scenario="paper-F1", truth=(0, 1, 0, 0)),
+    ]
+    board = table.leaderboard(table.scores(results))
+    # one perfect case, one uniform guess at a one-hot truth: sqrt((0 + 0.1875) / 2)
+    assert board["rmse"][0] == pytest.approx(np.sqrt(0.1875 / 2))
+    assert board["skill"][0] == pytest.approx(1 - np.sqrt(0.5))
+
+
+def test_networks_of_low_fidelity_do_not_count_and_are_listed():
+    good, bad = result("m", (1, 0, 0, 0)), result("m", (0, 0, 0, 1), accuracy=0.6, data_seed=1, train_seed=1)
+    rows = table.scores([good, bad])
+    assert table.leaderboard(rows)["rmse"][0] == 0
+    assert list(table.fidelity(rows)["counts"]) == [True, False]
+
+
+def test_the_oracle_stands_beside_the_networks_and_decides_only_where_there_are_none():
+    on_oracle = result("m", (1, 1, 1, 1), model="oracle", accuracy=1.0)
+    board = table.leaderboard(table.scores([result("m", (1, 0, 0, 0)), on_oracle]))
+    assert board["rmse"][0] == 0
+    assert board["rmse_oracle"][0] == pytest.approx(0.4330127)
+    assert table.leaderboard(table.scores([on_oracle]))["rmse"][0] == pytest.approx(0.4330127)
+
+
+def test_controls_stand_below_the_methods():
+    rows = table.scores(
+        [
+            result("truth", (1, 0, 0, 0), targets="control"),
+            result("m", (0, 1, 0, 0)),
+            result("n", (1, 1, 0, 0)),
+        ]
+    )
+    assert list(table.leaderboard(rows)["method"]) == ["n", "m", "truth"]
+
+
+def test_a_truth_that_is_one_tie_is_left_out_of_the_corrected_mean():
+    tied = result("m", (0, 0, 0, 1), truth=(0.25,) * 4, scenario="paper-F6")
+    wrong = result("m", (0, 0, 0, 1))
+    rows = table.scores([tied, wrong])
+    chance = score.rbo_chance([1, 0, 0, 0])
+    expected = (score.rbo([1, 0, 0, 0], [0, 0, 0, 1]) - chance) / (1 - chance)
+    assert table.leaderboard(rows)["rbo_corrected"][0] == pytest.approx(expected)
+    assert list(rows["informative"]) == [0, 1]
+
+
+def test_importances_are_normalised_and_long():
+    rows = table.importances([result("m", (3, 1, 0, 0))])
+    assert list(rows["estimate"]) == [0.75, 0.25, 0, 0]
+    assert list(rows["truth"]) == [1, 0, 0, 0]
+    assert list(rows["modality"]) == list(NAMES)
+
+
+def test_known_bad_methods_rank_last():
+    rng = np.random.default_rng(0)
+    cases = {"paper-F0": (1, 0, 0, 0), "paper-F4": (0.5, 0.5, 0, 0), "paper-F7": (0.9, 0.1, 0, 0)}
+    results = []
+    for scenario, truth in cases.items():
+        for seed in range(5):
+            t = np.array(truth)
+            noisy = t + 0.03 * rng.random(4)
+            named = {
+                "good": noisy,
+                "constant": np.ones(4),
+                "random": rng.dirichlet(np.ones(4)),
+                "shuffled": rng.permutation(noisy),
+                "sign-flipped": -noisy,
+                "reversed": noisy.max() - noisy,
+            }
+            results += [
+                result(name, tuple(values), truth=truth, scenario=scenario, data_seed=seed)
+                for name, values in named.items()
+            ]
+    board = table.leaderboard(table.scores(results))
+    assert board["method"][0] == "good"
+    assert board["rbo_corrected"][1:].max() < 0.5 < board["rbo_corrected"][0]
+    assert isinstance(board, pd.DataFrame)

@@ -1,0 +1,175 @@
+"""The command as a user types it, in processes of its own."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+SMALL = ("--patients", "400", "--explained", "60", "--seeds", "1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+def plumbline(*words, cwd):
+    return subprocess.run(  # noqa: S603 - the project's own command
+        [sys.executable, "-W", "error", "-m", "benchmark", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def smoke(folder):
+    """Run the smallest suite once for the tests below."""
+    return plumbline("run", "smoke", *SMALL, "--workers", "1", "--out", "one", cwd=folder)
+
+
+def test_a_run_ends_with_the_leaderboard_and_says_where_the_files_are(smoke, folder):
+    assert smoke.returncode == 0, smoke.stderr
+    for name in (
+        "gradient",
+        "permutation",
+        "lime",
+        "kernel_shap",
+        "mean_of_methods",
+        "modality_contribution",
+    ):
+        assert name in smoke.stdout
+    assert "chance level" in smoke.stdout.lower()
+    assert "p = 1 − 1/n = 0.75 for n = 4" in smoke.stdout
+    assert "Files: one" in smoke.stdout
+    assert {path.name for path in (folder / "one").iterdir()} == {
+        "results",
+        "scores.csv",
+        "importances.csv",
+        "leaderboard.md",
+        "manifest.json",
+        "importances-oracle.png",
+        "importances-oracle.svg",
+    }
+
+
+def test_it_is_quiet_where_there_is_no_terminal(smoke):
+    assert smoke.stderr == ""
+    assert "\x1b" not in smoke.stdout
+
+
+def test_the_methods_are_right_on_the_true_decision_function(smoke, folder):
+    scores = pd.read_csv(folder / "one" / "scores.csv")
+    assert set(scores["status"]) == {"done"}
+    assert set(scores["model"]) == {"oracle"}
+    pooled = (scores["rmse"] ** 2).groupby(scores["method"]).mean() ** 0.5
+    for name in ("gradient", "permutation", "kernel_shap", "modality_contribution"):
+        assert pooled[name] < 0.05, name
+    assert pooled["truth"] == 0
+    assert pooled["uniform"] == pytest.approx(0.363, abs=0.001)
+
+
+def test_a_second_run_makes_nothing_again_and_says_the_same(smoke, folder):
+    before = {path: path.read_bytes() for path in (folder / "one").rglob("*") if path.is_file()}
+    again = plumbline("run", "smoke", *SMALL, "--workers", "1", "--out", "one", cwd=folder)
+    assert again.returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+    lines = [text.stdout.splitlines()[:-1] for text in (smoke, again)]  # the last line tells the time
+    assert lines[0] == lines[1]
+
+
+def test_two_workers_give_the_same_numbers(smoke, folder):
+    two = plumbline("run", "smoke", *SMALL, "--workers", "2", "--out", "two", cwd=folder)
+    assert two.returncode == 0, two.stderr
+    assert (folder / "two" / "importances.csv").read_text() == (
+        folder / "one" / "importances.csv"
+    ).read_text()
+    tables = [pd.read_csv(folder / name / "scores.csv").drop(columns="seconds") for name in ("one", "two")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_the_manifest_holds_what_repeats_the_run(smoke, folder):
+    manifest = json.loads((folder / "one" / "manifest.json").read_text())
+    assert manifest["suite"] == "smoke"
+    assert manifest["versions"]["torch"]
+    assert "run smoke" in manifest["command"]
+
+
+def test_your_own_function_runs_beside_the_known_methods_and_its_failure_is_told(folder):
+    (folder / "mine.py").write_text(
+        "def good(model, samples, rng):\n"
+        "    return {name: 1.0 for name in model.modalities}\n"
+        "def bad(model, samples, rng):\n"
+        "    raise RuntimeError('boom <b>')\n"
+    )
+    done = plumbline(
+        "run", "smoke", *SMALL, "--method", "mine:good", "--method", "mine:bad", "--method", "gradient",
+        "--workers", "2", "--out", "own", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "8 results failed" in done.stderr
+    assert "RuntimeError: boom" in done.stderr
+    assert "mine:good" in done.stdout
+    assert "Traceback" not in done.stderr
+    scores = pd.read_csv(folder / "own" / "scores.csv")
+    assert set(scores.loc[scores["status"] == "failed", "method"]) == {"mine:bad"}
+    assert set(scores["method"]) == {"mine:good", "mine:bad", "gradient", "truth", "random", "uniform"}
+    assert "mine:bad" in (folder / "own" / "leaderboard.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "papr"), "Did you mean 'paper'?"),
+        (("run", "smoke", "--method", "gradeint"), "Did you mean 'gradient'?"),
+        (("run", "smoke", "--model", "hybird"), "Did you mean 'hybrid'?"),
+        (("run", "smoke", "--method", "nowhere:fn"), "cannot be imported"),
+        (("run", "smoke", "--images", "cats"), "must be one of phantom, organamnist, organ-ac"),
+        (("run", "smoke", "--features", "pca"), "'features' of phantom images must be 'anatomy'"),
+        (("run", "smoke", "--patients", "5"), "at least 16 in each split"),
+        (("run", "smoke", "--image-size", "30"), "28"),
+        (("run", "smoke", "--seeds", "0"), "at least 1"),
+        (("run", "smoke", "--workers", "0"), "workers must be at least 1"),
+        (("run", "smoke", "--out", "/dev/null/x"), "cannot be written"),
+        (("list", "cats"), "takes one of scenarios, methods, models, suites"),
+    ],
+)
+def test_wrong_input_is_one_clear_line_and_exit_code_2(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["plumbline", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    shown = capsys.readouterr()
+    assert stop.value.code == 2
+    assert shown.err.startswith("Error: ")
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("scenarios", "paper-F7"),
+        ("methods", "modality_contribution"),
+        ("models", "hybrid-s1"),
+        ("suites", "smoke"),
+    ],
+)
+def test_list(what, expected, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["plumbline", "list", what])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+    assert expected in capsys.readouterr().out
+
+
+def test_an_error_reaches_the_shell(folder):
+    done = plumbline("run", "papr", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr == "Error: The suite 'papr' is unknown. Did you mean 'paper'?\n"

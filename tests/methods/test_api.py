@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+import torch
+
+from methods import Attribution, FusionModel, Method, SeparableModel
+
+D = 25  # fusion features of the network
+NAMES = ("axial", "clinical", "coronal", "history")
+
+
+def method(returned, **options):
+    """Return a method that returns a given thing."""
+    return Method(name="fake", function=lambda *_: returned, estimand="gradient", **options)
+
+
+def local(n=40):
+    return np.random.default_rng(0).standard_normal((n, D))
+
+
+def test_networks_satisfy_the_protocols(network):
+    assert isinstance(network, FusionModel)
+    assert isinstance(network, SeparableModel)
+    assert not isinstance(object(), FusionModel)
+
+
+def test_local_values_become_sums_of_mean_absolute_values(network, samples, rng):
+    values = local()
+    result = method(values).attribute(network, samples, rng)
+    assert tuple(result.modalities) == NAMES
+    for name, columns in network.groups.items():
+        by_hand = [sum(abs(values[i, j]) for i in range(40)) / 40 for j in range(D)[columns]]
+        np.testing.assert_allclose(result.features[name], by_hand)
+        assert result.modalities[name] == pytest.approx(sum(by_hand))
+
+
+def test_aggregations_differ_where_signs_cancel(network, samples, rng):
+    values = np.zeros((40, D))
+    values[:20, 0], values[20:, 0] = 1, -1  # cancels
+    values[:, 11] = -2  # does not
+    absolute = method(values).attribute(network, samples, rng).modalities
+    signed = method(values, aggregation="absolute_mean").attribute(network, samples, rng).modalities
+    assert absolute == {"axial": 1, "clinical": 2, "coronal": 0, "history": 0}
+    assert signed == {"axial": 0, "clinical": 2, "coronal": 0, "history": 0}
+
+
+@pytest.mark.parametrize("aggregation", ["mean_absolute", "absolute_mean"])
+def test_global_values_are_summed_as_they_are(network, samples, rng, aggregation):
+    values = np.arange(D) - 12.0
+    result = method(values, aggregation=aggregation).attribute(network, samples, rng)
+    expected = {name: values[columns].sum() for name, columns in network.groups.items()}
+    assert result.modalities == expected
+    assert result.modalities["axial"] < 0
+
+
+def test_as_many_samples_as_features_are_no_ambiguity(network, samples, rng):
+    square = method(local(D)).attribute(network, samples.take(slice(0, D)), rng)
+    assert square.modalities["axial"] == pytest.approx(np.abs(local(D)[:, :10]).mean(0).sum())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_tensors_and_arrays_are_the_same(network, samples, rng, dtype):
+    values = torch.from_numpy(10 * local()).to(dtype)
+    if dtype.is_floating_point:
+        values.requires_grad_()
+    from_tensor = method(values).attribute(network, samples, rng)
+    from_array = method(values.detach().numpy()).attribute(network, samples, rng)
+    assert from_tensor.modalities == from_array.modalities
+    assert all(type(value) is float for value in from_tensor.modalities.values())
+
+
+def test_a_mapping_is_ordered_and_made_of_plain_numbers(network, samples, rng):
+    raw = {"history": torch.tensor(4.0), "coronal": np.float32(-3), "axial": 1, "clinical": 2.5}
+    result = method(raw).attribute(network, samples, rng)
+    assert list(result.modalities.items()) == [
+        ("axial", 1.0),
+        ("clinical", 2.5),
+        ("coronal", -3.0),
+        ("history", 4.0),
+    ]
+    assert all(type(value) is float for value in result.modalities.values())
+    assert dict(result.features) == {}
+
+
+def test_an_attribution_keeps_its_features(network, samples, rng):
+    given = Attribution(dict.fromkeys(reversed(NAMES), 1.0), {"axial": np.array([0.5, 0.5])})
+    result = method(given).attribute(network, samples, rng)
+    assert tuple(result.modalities) == NAMES
+    assert result.features["axial"].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("returned", "shape"),
+    [
+        (np.ones((41, D)), f"(41, {D})"),
+        (np.ones((0, D)), f"(0, {D})"),
+        (np.ones((40, D - 1)), f"(40, {D - 1})"),
+        (np.ones((D, 40)), f"({D}, 40)"),
+        (torch.ones(D + 1), f"({D + 1},)"),
+        (np.ones(40), "(40,)"),
+        (1.0, "()"),
+        (None, "()"),
+        (np.ones((40, D, 1)), f"(40, {D}, 1)"),
+        ([1.0, 2.0, 3.0, 4.0], "(4,)"),
+    ],
+)
+def test_a_wrong_shape_is_named_with_the_right_ones(network, samples, rng, returned, shape):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the message is compared below
+        method(returned).attribute(network, samples, rng)
+    assert f"Method 'fake' must return local attributions of shape (40, {D})" in str(error.value)
+    assert f"shape ({D},)" in str(error.value)
+    assert f"Got shape {shape}." in str(error.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("form", ["local", "global", "mapping", "attribution"])
+def test_what_is_not_finite_is_refused_by_name(network, samples, rng, form, bad):
+    values = local()
+    values[3, 11] = bad
+    named = {"axial": 1.0, "clinical": bad, "coronal": 1.0, "history": 0.0}
+    returned = {
+        "local": values,
+        "global": values[3],
+        "mapping": named,
+        "attribution": Attribution(named),
+    }[form]
+    with pytest.raises(
+        ValueError, match=r"'fake' must return finite importances. Got -?(nan|inf) for 'clinical'"
+    ):
+        method(returned).attribute(network, samples, rng)
+
+
+@pytest.mark.parametrize(
+    "names", [NAMES[:3], (*NAMES, "genome"), ("Axial", *NAMES[1:]), ()], ids=["few", "many", "other", "none"]
+)
+@pytest.mark.parametrize("form", [dict, Attribution])
+def test_other_modalities_are_refused(network, samples, rng, form, names):
+    with pytest.raises(ValueError, match=r"'fake' must give one value for each of .*'axial'.* Got \["):
+        method(form(dict.fromkeys(names, 1.0))).attribute(network, samples, rng)
+
+
+@pytest.mark.parametrize("needs_labels", [False, True])
+def test_labels_are_shown_to_those_only_who_declare_them(network, samples, rng, needs_labels):
+    seen = []
+
+    def look(model, given, generator):
+        assert model is network
+        assert generator is rng
+        seen.append(given)
+        return dict.fromkeys(model.modalities, 1.0)
+
+    looking = Method(name="look", function=look, estimand="gradient", needs_labels=needs_labels)
+    looking.attribute(network, samples, rng)
+    if needs_labels:
+        assert torch.equal(seen[0].labels, samples.labels)
+    else:
+        assert seen[0].labels is None
+        looking.attribute(network, samples.without_labels(), rng)
+    assert all(torch.equal(seen[0].inputs[name], samples.inputs[name]) for name in NAMES)
+
+
+def test_a_combination_shows_labels_to_its_components_only_as_they_declare(network, samples, rng):
+    seen = {}
+
+    def component(name, *, needs_labels):
+        def look(model, given, generator):
+            seen[name] = (given.labels is not None, generator.random())
+            return dict.fromkeys(model.modalities, 1.0)
+
+        return Method(name=name, function=look, estimand="gradient", needs_labels=needs_labels)
+
+    both = Method(
+        name="both",
+        function=lambda parts: parts["with"].modalities,
+        estimand="gradient",
+        needs_labels=True,
+        components=(component("with", needs_labels=True), component("without", needs_labels=False)),
+    )
+    assert both.attribute(network, samples, rng).modalities == dict.fromkeys(NAMES, 1.0)
+    assert (seen["with"][0], seen["without"][0]) == (True, False)
+    assert seen["with"][1] != seen["without"][1]  # each draws from a stream of its own
+
+
+def test_missing_labels_are_an_error_before_the_function_runs(network, samples, rng):
+    with pytest.raises(ValueError, match=r"'fake' needs the 'labels' .* pass samples that carry them"):
+        method(None, needs_labels=True).attribute(network, samples.without_labels(), rng)
+
+
+def test_options_reach_the_function_and_the_original_stays(network, samples, rng):
+    def function(model, samples, rng, *, a=1, b=2):
+        del samples, rng
+        return dict.fromkeys(model.modalities, 10.0 * a + b)
+
+    plain = Method(name="f", function=function, estimand="gradient", options={"a": 3})
+    changed = plain.with_options({"b": 7, "aggregation": "absolute_mean"})
+    assert changed.name == "f(aggregation=absolute_mean, b=7)"
+    assert changed.attribute(network, samples, rng).modalities["axial"] == 37
+    assert plain.attribute(network, samples, rng).modalities["axial"] == 32
+    assert (plain.name, plain.aggregation) == ("f", "mean_absolute")
+    assert plain.with_options({}) is plain
+
+
+def test_an_unknown_aggregation_is_refused():
+    with pytest.raises(ValueError, match=r"'aggregation' of method 'fake' must be one of .* Got 'median'"):
+        method(None, aggregation="median")
+
+
+def test_local_attributions_of_some_samples_will_do(network, samples, rng):
+    whole = method(local()).attribute(network, samples, rng)
+    part = method(local()[:7]).attribute(network, samples, rng)
+    expected = np.abs(np.asarray(local()[:7])).mean(0)
+    for name, columns in network.groups.items():
+        np.testing.assert_allclose(part.features[name], expected[columns])
+    assert part.modalities != whole.modalities

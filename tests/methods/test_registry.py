@@ -1,0 +1,194 @@
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+
+import methods
+from methods import Method, as_method, registry
+
+MODULE = """
+import numpy as np
+from methods import Method
+
+def by_spread(model, samples, rng):
+    return {name: float(value.std()) for name, value in samples.inputs.items()}
+
+def with_options(model, samples, rng, *, power=1):
+    return {name: float(value.std()) ** power for name, value in samples.inputs.items()}
+
+declared = Method(name="declared", function=by_spread, estimand="shapley")
+constant = 3
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """Return the name of a user's module in a folder of its own."""
+    name = f"own_methods_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Return a function that makes the registry find the given entry points."""
+
+    def install(*points):
+        monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
+        registry._registered.cache_clear()
+
+    yield install
+    registry._registered.cache_clear()
+
+
+def test_the_built_in_methods():
+    assert methods.names() == (
+        "gradient",
+        "permutation",
+        "lime",
+        "kernel_shap",
+        "mean_of_methods",
+        "modality_contribution",
+    )
+    for name in methods.names():
+        method = methods.get(name)
+        assert method.name == name
+        assert method.citation
+        assert method.estimand in ("gradient", "permutation", "shapley", "total_effect")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "options"),
+    [
+        ("lime", "lime", {}),
+        ("lime()", "lime", {}),
+        (" lime ( n_points = 10 ) ", "lime(n_points=10)", {"n_points": 10}),
+        ("lime(ridge=0.5,n_points=10)", "lime(n_points=10, ridge=0.5)", {"n_points": 10, "ridge": 0.5}),
+        ("lime(kernel_width=1e-1)", "lime(kernel_width=0.1)", {"kernel_width": 0.1}),
+        ("permutation(unit=modality)", "permutation(unit=modality)", {"unit": "modality"}),
+        ("permutation(unit='modality')", "permutation(unit=modality)", {"unit": "modality"}),
+        ("kernel_shap(n_coalitions=None)", "kernel_shap(n_coalitions=None)", {"n_coalitions": None}),
+    ],
+)
+def test_options_are_read_and_shown_in_the_name(text, name, options):
+    method = methods.get(text)
+    assert method.name == name
+    assert dict(method.options) == options
+
+
+def test_aggregation_is_an_option_of_every_method():
+    method = methods.get("kernel_shap(aggregation=absolute_mean)")
+    assert method.aggregation == "absolute_mean"
+    assert dict(method.options) == {}
+    assert methods.get("kernel_shap").aggregation == "mean_absolute"
+    with pytest.raises(ValueError, match=r"'aggregation' .* mean_absolute, absolute_mean. Got 'median'"):
+        methods.get("kernel_shap(aggregation=median)")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gradeint", "'gradeint' is unknown. Did you mean 'gradient'?"),
+        ("kernelshap", "Did you mean 'kernel_shap'?"),
+        ("xyzzy", "'xyzzy' is unknown. There are gradient, permutation, lime"),
+        ("", "must be written as name, name"),
+        ("lime(n_points=10", "must be written as name, name"),
+        ("lime(n_points=10) x", "must be written as name, name"),
+        ("lime(10)", "options of method 'lime(10)' must be written as option=value. Got '10'"),
+        ("lime(n points=10)", "must be written as option=value. Got 'n points=10'"),
+        ("lime(points=10)", "no option 'points'. Did you mean 'n_points'"),
+        ("lime(n_point=10)", "no option 'n_point'. Did you mean 'n_points'?"),
+        ("gradient(unit=modality)", "Method 'gradient' has no option 'unit'. It has aggregation."),
+        ("mean_of_methods(n_points=10)", "Method 'mean_of_methods' has no option 'n_points'"),
+        ("lime(model=1)", "no option 'model'"),
+    ],
+)
+def test_a_wrong_name_or_option_is_an_error_that_says_what_is_right(text, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the message is compared below
+        methods.get(text)
+    assert message in str(error.value)
+
+
+def test_a_function_of_ones_own_is_found_by_its_module(own_module, network, samples, rng):
+    method = methods.get(f"{own_module}:by_spread")
+    assert method.name == f"{own_module}:by_spread"
+    assert method.estimand == "gradient"
+    result = method.attribute(network, samples, rng).modalities
+    assert result == pytest.approx({name: float(value.std()) for name, value in samples.inputs.items()})
+
+
+def test_a_function_of_ones_own_has_options(own_module, network, samples, rng):
+    method = methods.get(f"{own_module}:with_options(power=0)")
+    assert method.name == f"{own_module}:with_options(power=0)"
+    assert set(method.attribute(network, samples, rng).modalities.values()) == {1.0}
+    with pytest.raises(ValueError, match=r"has no option 'pover'. Did you mean 'power'"):
+        methods.get(f"{own_module}:with_options(pover=0)")
+
+
+def test_a_method_of_ones_own_keeps_what_it_declares(own_module):
+    method = methods.get(f"{own_module}:declared")
+    assert (method.name, method.estimand) == ("declared", "shapley")
+
+
+def test_what_is_not_there_is_named(own_module):
+    with pytest.raises(
+        ValueError, match=r"module 'no_such_module' of method .* cannot be imported .*install"
+    ):
+        methods.get("no_such_module:function")
+    with pytest.raises(ValueError, match=f"'{own_module}' has no 'absent'"):
+        methods.get(f"{own_module}:absent")
+    with pytest.raises(ValueError, match=r"must be a function \(model, samples, rng\).* Got 3"):
+        methods.get(f"{own_module}:constant")
+
+
+def test_a_bare_function_becomes_a_method(network, samples, rng):
+    def sizes(model, samples, rng):
+        del rng
+        assert samples.labels is None
+        return np.ones(max(columns.stop for columns in model.groups.values()))
+
+    sizes.version = 7
+    method = as_method(sizes)
+    assert (method.name, method.estimand, method.version) == ("sizes", "gradient", "7")
+    assert as_method(sizes, name="other", estimand="shapley").estimand == "shapley"
+    assert as_method(sizes, name="other").name == "other"
+    expected = {"axial": 10, "clinical": 3, "coronal": 10, "history": 2}
+    assert method.attribute(network, samples, rng).modalities == expected
+
+
+def test_a_callable_object_is_named_after_its_class():
+    class Sizes:
+        def __call__(self, model, samples, rng):
+            raise NotImplementedError
+
+    assert as_method(Sizes()).name == "Sizes"
+
+
+def test_a_method_stays_as_it_is():
+    method = Method(name="mine", function=len, estimand="shapley")
+    assert as_method(method) is method
+
+
+@pytest.mark.parametrize("wrong", [3, None, "gradient", np.ones(2)])
+def test_what_is_no_function_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"must be a function \(model, samples, rng\)"):
+        as_method(wrong)
+
+
+def test_methods_of_installed_packages_are_found(own_module, installed):
+    installed(
+        EntryPoint("spread", f"{own_module}:by_spread", registry.ENTRY_POINT_GROUP),
+        EntryPoint("unrelated", f"{own_module}:by_spread", "another.group"),
+    )
+    assert methods.names()[-1] == "spread"
+    assert "unrelated" not in methods.names()
+    assert methods.get("spread").name == "spread"
+    with pytest.raises(ValueError, match=r"Did you mean 'spread'?"):
+        methods.get("spraed")
+
+
+def test_an_installed_method_may_not_take_a_name(own_module, installed):
+    installed(EntryPoint("lime", f"{own_module}:by_spread", registry.ENTRY_POINT_GROUP))
+    with pytest.raises(ValueError, match=f"name 'lime' of entry point '{own_module}:by_spread' is taken"):
+        methods.names()

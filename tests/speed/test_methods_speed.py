@@ -1,0 +1,266 @@
+"""How much faster the methods are than the plain loops that they replace, with the same results.
+
+    OMP_NUM_THREADS=1 python -m pytest tests/speed/test_methods_speed.py --override-ini addopts= \
+        --import-mode=importlib --benchmark-only --benchmark-columns=min,rounds
+
+Both sides explain the fusion layer (d = 40) of the same hybrid network, at the methods' own budgets: the
+plain side N_FEW samples, ours N_FEW and, for the time a sample in real use, N_MANY. ``extra_info`` in
+``--benchmark-json`` holds the milliseconds a sample. Nothing timed is asserted; that the results agree, is.
+"""
+
+import captum.attr
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+from benchmark.models import HybridNetwork
+from benchmark.training import single_thread
+from methods import evaluation
+from methods.gradient import local_gradients
+from methods.kernel_shap import shapley_values
+from methods.lime import local_coefficients
+from methods.permutation import accuracy_loss
+from synthetic.types import Samples
+
+N_FEW, N_MANY = 32, 500
+N_POINTS, N_REPEATS = 5000, 10
+N_COALITIONS = 2 * 40 + 2048
+SHAPES = {"axial": (1, 28, 28), "coronal": (1, 28, 28), "clinical_a": (10,), "clinical_b": (10,)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Give both sides the same one processor."""
+    with single_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Return a network of the benchmark's size; random weights take as long as trained ones."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = HybridNetwork(SHAPES)
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+                layer.momentum = None
+        network.train()(inputs(64))
+        network.eval()
+        network.head[-1].weight *= 8
+        network.head[-1].bias -= network(inputs(64)).mean(0)
+    return network.requires_grad_(requires_grad=False)
+
+
+def inputs(n):
+    generator = torch.Generator().manual_seed(n)
+    return {
+        name: (torch.rand if len(shape) == 3 else torch.randn)(n, *shape, generator=generator)
+        for name, shape in SHAPES.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def labelled(network):
+    """Return a function that gives n samples, labelled as the network decides but for every tenth."""
+
+    def draw(n):
+        values = inputs(n)
+        labels = network(values).argmax(1)
+        return Samples(values, torch.where(torch.arange(n) % 10 == 0, 1 - labels, labels))
+
+    return draw
+
+
+@pytest.fixture
+def timed(benchmark):
+    """Return a function that times another one and notes the time a sample."""
+
+    def run(function, n, *, rounds):
+        result = benchmark.pedantic(function, rounds=rounds, warmup_rounds=1)
+        benchmark.extra_info["n_samples"] = n
+        if benchmark.stats is not None:  # None where benchmarks are switched off
+            benchmark.extra_info["milliseconds_a_sample"] = 1000 * benchmark.stats.stats.min / n
+        return np.asarray(result)
+
+    return run
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def assert_agree(result, reference, *, noise):
+    """Assert that two results differ by Monte-Carlo noise, and that there is more than noise to compare."""
+    result, reference = np.asarray(result), np.asarray(reference)
+    difference = result - reference
+    assert np.abs(reference).max() > 5 * noise
+    assert np.sqrt(np.mean(difference**2)) <= 2.5 * noise
+
+
+def spread(function, n_runs=4):
+    """Return the typical standard deviation of a method's result from seed to seed."""
+    runs = np.stack([np.asarray(function(rng(seed))) for seed in range(1, 1 + n_runs)])
+    return float(np.sqrt(runs.var(axis=0, ddof=1).mean()))
+
+
+# Ours, by group
+
+
+@pytest.mark.parametrize("n", [N_FEW, N_MANY])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(local_gradients, marks=pytest.mark.benchmark(group="gradient")),
+        pytest.param(accuracy_loss, marks=pytest.mark.benchmark(group="permutation")),
+        pytest.param(local_coefficients, marks=pytest.mark.benchmark(group="lime")),
+        pytest.param(shapley_values, marks=pytest.mark.benchmark(group="kernel_shap")),
+    ],
+)
+def test_ours(network, labelled, timed, method, n):
+    samples = labelled(n)
+    result = timed(lambda: method(network, samples, rng()), n, rounds=5)
+    assert result.shape == ((40,) if method is accuracy_loss else (n, 40))
+
+
+@pytest.mark.benchmark(group="encode: rows a call")
+@pytest.mark.parametrize("rows", [16, 64, 512])
+def test_rows_encoded_a_call(network, labelled, timed, monkeypatch, rows):
+    """The images of N_MANY samples through the encoder."""
+    samples = labelled(N_MANY)
+    usual = evaluation.encode(network, samples.inputs)
+    monkeypatch.setattr(evaluation, "ENCODE_ROWS", rows)
+    result = timed(lambda: evaluation.encode(network, samples.inputs), N_MANY, rounds=10)
+    np.testing.assert_allclose(result, usual, atol=1e-4)
+
+
+@pytest.mark.benchmark(group="classify: rows a call")
+@pytest.mark.parametrize("rows", [512, 8192, 131072])
+def test_rows_classified_a_call(network, labelled, timed, monkeypatch, rows):
+    """LIME with few, the usual number of, and many fusion vectors in a call of the network."""
+    samples = labelled(N_FEW)
+    usual = local_coefficients(network, samples, rng())
+    monkeypatch.setattr(evaluation, "CLASSIFY_ROWS", rows)
+    result = timed(lambda: local_coefficients(network, samples, rng()), N_FEW, rounds=5)
+    np.testing.assert_allclose(result, usual, atol=1e-5)
+
+
+# The plain loops
+
+
+@pytest.mark.benchmark(group="gradient")
+def test_gradient_one_sample_at_a_time(network, labelled, timed):
+    """One forward and one backward pass a sample."""
+    samples = labelled(N_FEW)
+
+    def loop():
+        rows = []
+        for i in range(N_FEW):
+            one = {name: value[i : i + 1] for name, value in samples.inputs.items()}
+            features = network.encode(one).requires_grad_()
+            probability = network.classify(features).softmax(1)[0, 1]
+            rows.append(torch.autograd.grad(probability, features)[0][0])
+        return torch.stack(rows)
+
+    slow = timed(loop, N_FEW, rounds=3)
+    np.testing.assert_allclose(slow, local_gradients(network, samples, rng()), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.benchmark(group="gradient")
+def test_gradient_by_captum(network, labelled, timed):
+    """captum's Saliency on the whole batch."""
+    samples = labelled(N_FEW)
+
+    def saliency():
+        features = network.encode(samples.inputs).requires_grad_()
+        explainer = captum.attr.Saliency(lambda fused: network.classify(fused).softmax(1))
+        return explainer.attribute(features, target=1, abs=False).detach()
+
+    theirs = timed(saliency, N_FEW, rounds=5)
+    np.testing.assert_allclose(theirs, local_gradients(network, samples, rng()), rtol=1e-3, atol=1e-6)
+
+
+def permutation_loop(network, samples, decide):
+    """Return the loss a feature: feature by feature, repeat by repeat."""
+    generator = torch.Generator().manual_seed(0)
+    features = network.encode(samples.inputs)
+    before = (decide(features) == samples.labels).double().mean()
+    losses = []
+    for column in range(40):
+        after = []
+        for _ in range(N_REPEATS):
+            copy = features.clone()
+            copy[:, column] = copy[torch.randperm(len(copy), generator=generator), column]
+            after.append((decide(copy) == samples.labels).double().mean())
+        losses.append(before - torch.stack(after).mean())
+    return torch.stack(losses)
+
+
+@pytest.mark.benchmark(group="permutation")
+def test_permutation_one_sample_at_a_time(network, labelled, timed):
+    """The network decides on every sample of every permuted copy in a call of its own."""
+    samples = labelled(N_FEW)
+
+    def decide(features):
+        return torch.cat([network.classify(row[None]).argmax(1) for row in features])
+
+    slow = timed(lambda: permutation_loop(network, samples, decide), N_FEW, rounds=1)
+    noise = spread(lambda generator: accuracy_loss(network, samples, generator))
+    assert_agree(slow, accuracy_loss(network, samples, rng()), noise=noise)
+
+
+@pytest.mark.benchmark(group="permutation")
+def test_permutation_one_copy_at_a_time(network, labelled, timed):
+    """The network decides on one permuted copy of all samples a call, as scikit-learn does."""
+    samples = labelled(N_FEW)
+
+    def decide(features):
+        return network.classify(features).argmax(1)
+
+    slow = timed(lambda: permutation_loop(network, samples, decide), N_FEW, rounds=3)
+    noise = spread(lambda generator: accuracy_loss(network, samples, generator))
+    assert_agree(slow, accuracy_loss(network, samples, rng()), noise=noise)
+
+
+@pytest.mark.benchmark(group="lime")
+def test_lime_one_sample_at_a_time(network, labelled, timed):
+    """One call of the network and one scikit-learn regression a sample, on points of its own."""
+    samples = labelled(N_FEW)
+
+    def loop():
+        generator = rng(0)
+        features = network.encode(samples.inputs)
+        scale = features.std(0, correction=0)
+        rows = []
+        for row in features:
+            steps = generator.standard_normal((N_POINTS, 40), dtype=np.float32)
+            response = network.classify(row + torch.from_numpy(steps) * scale).softmax(1)[:, 1]
+            weight = np.exp(-(steps**2).sum(1) / (2 * 0.75**2 * 40))
+            rows.append(Ridge(alpha=1).fit(steps, response.numpy(), sample_weight=weight).coef_)
+        return np.stack(rows)
+
+    slow = timed(loop, N_FEW, rounds=3)
+    noise = spread(lambda generator: local_coefficients(network, samples, generator))
+    assert_agree(slow, local_coefficients(network, samples, rng()), noise=noise)
+
+
+# The package's plots, loaded with it, call functions that matplotlib is about to rename.
+@pytest.mark.filterwarnings("ignore:The set_(bad|over|under) function:PendingDeprecationWarning")
+@pytest.mark.benchmark(group="kernel_shap")
+def test_kernel_shap_by_the_authors_package(network, labelled, timed):
+    """shap.KernelExplainer with as many coalitions, no selection of features, and the same reference."""
+    import shap  # noqa: PLC0415 - importing it warns
+
+    samples = labelled(N_FEW)
+    features = network.encode(samples.inputs).numpy()
+
+    def predict(rows):
+        return network.classify(torch.from_numpy(rows).float()).softmax(1)[:, 1].double().numpy()
+
+    def explain():
+        explainer = shap.KernelExplainer(predict, features.mean(0, keepdims=True), seed=0)
+        return explainer.shap_values(features, nsamples=N_COALITIONS, l1_reg=False, silent=True)
+
+    slow = timed(explain, N_FEW, rounds=1)
+    noise = spread(lambda generator: shapley_values(network, samples, generator))
+    assert_agree(slow, shapley_values(network, samples, rng()), noise=noise)

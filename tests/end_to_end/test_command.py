@@ -7,6 +7,8 @@ import sys
 import pandas as pd
 import pytest
 
+from benchmark.__main__ import main
+
 SMALL = ("--patients", "400", "--explained", "60", "--seeds", "1")
 
 

@@ -110,15 +110,24 @@ def execute(task: Task) -> list[Result]:
     """
     with single_thread():
         try:
-            bench = _set_up(task.stage, task.data_root)
+            bench = set_up(task.stage, task.data_root)
         except Exception as exception:  # noqa: BLE001 - the other tasks of the run go on
             return _failed(task, exception)
         return [bench.run(job, key, method) for job, key, method in task.jobs]
 
 
 @dataclass
-class _Bench:
-    """A model and its samples, set up for one method after another."""
+class Bench:
+    """A model and its samples, set up for one method after another.
+
+    Attributes:
+        stage: data and model.
+        model: the trained network, or the oracle.
+        explain: the samples that methods get, as the model sees them.
+        truth: estimand → truth; for controls and results, never for methods.
+        learnt: fidelity of the model.
+        attributed: what was already attributed, for combinations to share.
+    """
 
     stage: Stage
     model: FusionModel
@@ -189,7 +198,13 @@ class _Attributed:
     seconds: float
 
 
-def _set_up(stage: Stage, data_root: str | None) -> _Bench:
+def set_up(stage: Stage, data_root: str | None = None) -> Bench:
+    """Draw a stage's data and train or recall its model.
+
+    Args:
+        stage: data and model.
+        data_root: folder with the OrganMNIST files.
+    """
     scenario = stage.load_scenario()
     dataset = synthetic.generate(scenario, seed=stage.data_seed, n=stage.n_patients, data_root=data_root)
     if stage.model == models.ORACLE:
@@ -198,7 +213,7 @@ def _set_up(stage: Stage, data_root: str | None) -> _Bench:
     else:
         model, explain, test = _trained(stage, dataset), dataset.explain, dataset.test
     learnt = fidelity(model, test, scenario.decision(dataset.latents["test"].double()))
-    return _Bench(stage, model, explain, dataset.truth, learnt)
+    return Bench(stage, model, explain, dataset.truth, learnt)
 
 
 def _trained(stage: Stage, dataset: Dataset) -> HybridNetwork:

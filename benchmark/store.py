@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -62,12 +64,17 @@ class Result:
 
 @cache
 def fingerprint(*places: str) -> str:
-    """Return a hash of the project's source below the places, so that changed code makes results anew."""
-    digest = hashlib.sha256(f"{torch.__version__} {np.__version__}".encode())
+    """Return a hash of the project's code below the places, so that changed code makes results anew.
+
+    Comments and layout do not count; the versions of Python, torch and NumPy do.
+    """
+    versions = f"{platform.python_version()} {torch.__version__} {np.__version__}"
+    digest = hashlib.sha256(versions.encode())
     for place in places:
         path = _ROOT / place
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+            code = ast.dump(ast.parse(file.read_bytes()))
+            digest.update(f"{file.relative_to(_ROOT).as_posix()}\0{code}\0".encode())
     return digest.hexdigest()[:16]
 
 

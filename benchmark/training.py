@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from benchmark import models
@@ -170,6 +169,8 @@ def fidelity(model: FusionModel, test: Samples, values: Tensor) -> Fidelity:
     labels = test.labels
     if labels is None:
         raise ValueError("The 'test' samples must carry labels. Got none.")
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - slow to load, and needed only here
+
     with single_thread():
         logits = _logits(model, test)
     score = (logits[:, 1] - logits[:, 0]).double()

@@ -39,7 +39,7 @@ def test_one_result_a_job_in_the_order_of_the_plan(tmp_path):
 def test_what_is_there_is_not_made_again(tmp_path, monkeypatch):
     jobs = few()
     first = execute(jobs, tmp_path)
-    monkeypatch.setattr(run, "_set_up", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(run, "set_up", lambda *_: pytest.fail("made again"))
     counts = {}
     again = execute(jobs, tmp_path, report=lambda what, n: counts.update({what: n}))
     assert again == first

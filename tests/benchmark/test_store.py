@@ -124,5 +124,7 @@ def test_the_fingerprint_follows_the_source(tmp_path, monkeypatch):
     file.write_text("x = 1\n")
     first = store.fingerprint.__wrapped__("package")
     assert store.fingerprint.__wrapped__("package") == first
+    file.write_text("x  =  1  # the same\n")
+    assert store.fingerprint.__wrapped__("package") == first
     file.write_text("x = 2\n")
     assert store.fingerprint.__wrapped__("package") != first

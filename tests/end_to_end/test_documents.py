@@ -1,0 +1,101 @@
+"""What README.md and CONTRIBUTING.md show must run as it stands there."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmark
+from benchmark import __main__ as command
+from benchmark import session
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+
+def test_there_is_something_to_test():
+    assert len(blocks(README, "python")) == 2
+    assert len(blocks(CONTRIBUTING, "python")) == 1
+    assert len(commands()) >= 6
+
+
+def test_your_own_method_in_ten_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code = blocks(README, "python")[0]
+    scope = {}
+    exec(code, scope)  # noqa: S102 - the README's own text
+    shown = capsys.readouterr().out
+    assert "gradient_times_input" in shown
+    assert "kernel_shap" in shown
+    body = code[code.index("def ") : code.index("benchmark.evaluate")]
+    assert len(body.strip().splitlines()) <= 10
+
+
+def test_the_python_tour():
+    scope = {}
+    code = blocks(README, "python")[1]
+    exec(code, scope)  # noqa: S102 - the README's own text
+    assert dict(scope["dataset"].truth["gradient"].modalities) == {
+        "axial": 0.25,
+        "coronal": 0.25,
+        "clinical_a": 0.25,
+        "clinical_b": 0.25,
+    }
+    assert str(dict(scope["dataset"].truth["gradient"].modalities)) in code
+
+
+def test_a_scenario_of_your_own():
+    scope = {}
+    exec(blocks(CONTRIBUTING, "python")[0], scope)  # noqa: S102 - the document's own text
+    truth = scope["synthetic"].generate(scope["mine"], seed=0).truth["gradient"].modalities
+    assert truth["axial"] == pytest.approx(2 / 3)
+    assert truth["clinical_a"] == pytest.approx(1 / 3)
+
+
+def commands():
+    lines = [line.split("#")[0].strip() for block in blocks(README, "sh") for line in block.splitlines()]
+    asked = [line for line in lines if line.startswith("plumbline run")]
+    through_make = re.findall(r'make benchmark ARGS="([^"]+)"', README + CONTRIBUTING)
+    return asked + [f"plumbline run paper {options}" for options in through_make]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_the_commands_are_understood(line, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("def gradient_times_input(model, samples, rng): ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    asked = []
+
+    def stop(request, **_options):
+        asked.append(request.jobs())
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(session, "run", stop)
+    names = {"DIR": str(tmp_path), "NAME": "hybrid" if "--model NAME" in line else "gradient"}
+    words = [names.get(word, word) for word in shlex.split(line)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit):
+        command.main()
+    assert len(asked) == 1
+    assert asked[0]
+
+
+def test_every_public_name_of_the_design_is_there():
+    assert callable(benchmark.evaluate)
+    assert callable(benchmark.score.rbo)
+    assert callable(benchmark.score.rmse)
+
+
+def test_the_files_that_the_documents_point_to_exist():
+    for text in (README, CONTRIBUTING):
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            if "://" not in target:
+                assert (ROOT / target).exists(), target

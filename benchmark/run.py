@@ -21,12 +21,13 @@ from benchmark.metering import meter
 from benchmark.models import HybridNetwork
 from benchmark.store import CONTROL, Result, Store, job_key, model_fingerprint
 from benchmark.suite import Job, Stage
-from benchmark.training import PLANS, Fidelity, fidelity, fit, input_shapes, single_thread
+from benchmark.training import PLANS, Fidelity, fidelity, fit, input_shapes
 from methods.api import Attribution, FusionModel, Method
 from synthetic.cache import cache_folder, content_key
 from synthetic.cache import load as load_cached
 from synthetic.cache import save as save_cached
 from synthetic.seeding import numpy_rng
+from synthetic.threads import single_thread
 from synthetic.types import Dataset, Samples, Truth
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -12,6 +11,7 @@ from benchmark import models
 from benchmark.controls import CONTROLS
 from synthetic import Scenario
 from synthetic.images import FeatureKind, Source
+from synthetic.names import check_known
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,7 @@ def get(name: str) -> Suite:
     Raises:
         ValueError: if there is none of that name (with the closest one that there is).
     """
-    if name not in SUITES:
-        close = difflib.get_close_matches(name, SUITES, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(SUITES)}."
-        raise ValueError(f"The suite {name!r} is unknown. {hint}")
+    check_known("suite", name, SUITES)
     return SUITES[name]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +14,7 @@ from benchmark.models import HybridNetwork
 from methods.api import FusionModel
 from methods.evaluation import encode
 from synthetic.seeding import derive_seed, torch_rng
+from synthetic.threads import single_thread
 from synthetic.types import Samples, as_float
 
 
@@ -45,8 +44,10 @@ class TrainingPlan:
 PLANS = {
     # As published, but for early stopping, which there looked at the test data.
     "hybrid-s1": TrainingPlan(learning_rate=1e-3, schedule="constant", weight_decay=0.0),
+    # The decay was chosen among 0.01, 0.1, 0.3, 0.5, 1 and 2 by accuracy on held-out samples, over cases 0, 2,
+    # 4, 6 and 7 on phantoms and scans with a seed that no reported result uses; importances played no part.
     "hybrid": TrainingPlan(
-        learning_rate=4e-3, schedule="one_cycle", weight_decay=1e-2, max_epochs=8, patience=8
+        learning_rate=4e-3, schedule="one_cycle", weight_decay=1.0, max_epochs=8, patience=8
     ),
 }
 
@@ -64,17 +65,6 @@ class Fidelity:
     accuracy: float
     auroc: float
     r2: float
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Run torch on one thread: sums then have one order, whatever the machine and the number of workers."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fit(name: str, train: Samples, *, seed: int, plan: TrainingPlan | None = None) -> HybridNetwork:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import inspect
 import re
@@ -13,6 +12,7 @@ from importlib.metadata import entry_points
 
 from methods import gradient, kernel_shap, lime, mean_of_methods, modality_contribution, permutation
 from methods.api import Method
+from synthetic.names import check_known
 
 _BUILT_IN = (gradient, permutation, lime, kernel_shap, mean_of_methods, modality_contribution)
 ENTRY_POINT_GROUP = "plumbline.methods"
@@ -61,12 +61,9 @@ def get(name: str) -> Method:
     base, options = match.group(1), _parse_options(name, match.group(2) or "")
     if ":" in base:
         method = _load(base)
-    elif base in _registered():
-        method = _registered()[base]
     else:
-        close = difflib.get_close_matches(base, names(), n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(names())}."
-        raise ValueError(f"The method {base!r} is unknown. {hint}")
+        check_known("method", base, names())
+        method = _registered()[base]
     _check_options(method, options)
     return method.with_options(options)
 
@@ -129,7 +126,4 @@ def _check_options(method: Method, options: Mapping[str, object]) -> None:
     n_given = 1 if method.components else 3  # the component results, or model, samples and rng
     known = [parameter.name for parameter in parameters[n_given:]] + ["aggregation"]
     for option in options:
-        if option not in known:
-            close = difflib.get_close_matches(option, known, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(known)}."
-            raise ValueError(f"Method {method.name!r} has no option {option!r}. {hint}")
+        check_known(f"{method.name} option", option, known)

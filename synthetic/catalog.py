@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-
 from synthetic import images
 from synthetic.clinical import PAPER_TABLES
 from synthetic.decision import paper_terms
 from synthetic.images import FeatureKind, Source
+from synthetic.names import check_known
 from synthetic.scenario import Scenario
 
 PHANTOM_PATIENTS = 16_000
@@ -49,10 +48,7 @@ def scenario(
         ValueError: if there is no scenario of that name (with the closest one that there is), or no such
             combination of images and features.
     """
-    if name not in _PAPER:
-        close = difflib.get_close_matches(name, scenarios(), n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(scenarios())}."
-        raise ValueError(f"The scenario {name!r} is unknown. {hint}")
+    check_known("scenario", name, scenarios())
     if features is None:
         features = "anatomy" if source == "phantom" else "autoencoder"
     case, description = _PAPER[name]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from synthetic.cache import cache_folder, content_key, load, save
+from synthetic.threads import single_thread
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def latent_features(
     folder = None if cache is False else cache_folder() / "features" if cache is True else Path(cache)
 
     # Inference mode off also means gradients on, whatever the caller has set.
-    with _one_thread(), torch.random.fork_rng(devices=[]), torch.inference_mode(mode=False):
+    with single_thread(), torch.random.fork_rng(devices=[]), torch.inference_mode(mode=False):
         entry = load(key, folder=folder) if folder else None
         if entry:
             fitted, _ = entry
@@ -232,17 +232,6 @@ def _batches(n: int, batch: int, n_steps: int) -> Iterator[Tensor]:
             done += 1
             if done == n_steps:
                 return
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch in one thread: sums are then added in one order, whatever the machine and its workers."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check_images(images: Mapping[str, np.ndarray], kind: str, n_features: int) -> None:

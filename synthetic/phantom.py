@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synthetic.names import check_known
 from synthetic.phantom_anatomy import (
     ANATOMY,
     BLACK,
@@ -221,10 +221,7 @@ def _draw(n: int, streams: tuple[np.random.Generator, np.random.Generator], size
 
 
 def _checked(latents: NDArray[np.floating], view: str, size: int) -> NDArray[np.float64]:
-    if view not in VIEWS:
-        close = difflib.get_close_matches(str(view), VIEWS, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else "Pass one of these names."
-        raise ValueError(f"The 'view' must be one of {VIEWS}. Got {view!r}. {hint}")
+    check_known("view", view, VIEWS)
     check_size(size)
     latents = np.asarray(latents, dtype=np.float64)
     n_latents = len(LATENTS[view])

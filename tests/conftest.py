@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from synthetic.threads import single_thread
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_this_run(tmp_path_factory):
     """Keep the user's own cache out of the tests: neither read from it nor write to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLUMBLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Run torch on one thread: for models this small, two only wait for each other."""
+    with single_thread():
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import partial
 
@@ -10,6 +9,7 @@ import torch
 
 from benchmark.models.hybrid import HybridNetwork
 from benchmark.models.oracle import Oracle, oracle, oracle_samples
+from synthetic.names import check_known
 
 __all__ = ["ORACLE", "HybridNetwork", "Oracle", "build", "check_name", "names", "oracle", "oracle_samples"]
 
@@ -39,10 +39,7 @@ def describe(name: str) -> str:
 
 def check_name(name: str) -> None:
     """Raise a ValueError, with the closest name that there is, unless there is a model of that name."""
-    if name not in names():
-        close = difflib.get_close_matches(name, names(), n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(names())}."
-        raise ValueError(f"The model {name!r} is unknown. {hint}")
+    check_known("model", name, names())
 
 
 def build(name: str, shapes: Mapping[str, tuple[int, ...]], *, n_classes: int = 2) -> HybridNetwork:

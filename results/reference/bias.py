@@ -16,9 +16,9 @@ import torch
 import methods
 from benchmark import run, suite
 from benchmark.score import normalise
-from benchmark.training import single_thread
 from methods.evaluation import encode
 from methods.gradient import local_gradients
+from synthetic.threads import single_thread
 
 
 def shares(values) -> str:

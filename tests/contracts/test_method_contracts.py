@@ -10,7 +10,6 @@ import methods
 import synthetic
 from benchmark import metering, models
 from benchmark.models import HybridNetwork
-from benchmark.training import single_thread
 from methods import Method, as_method, evaluation
 from synthetic.types import Samples
 
@@ -52,13 +51,6 @@ def case(shapes=SHAPES, *, n=40, n_classes=2):
     inputs = random_inputs(shapes, n)
     with torch.no_grad():
         return network, Samples(inputs, network(inputs).argmax(1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Run torch on one thread: for models this small, two only wait for each other."""
-    with single_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from benchmark.models import HybridNetwork
-from benchmark.training import single_thread
 from synthetic.types import Samples
 
 
@@ -87,13 +86,6 @@ def own_labels(model, samples):
 
 
 SHAPES = {"axial": (1, 28, 28), "clinical": (3,), "coronal": (1, 28, 28), "history": (2,)}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Run torch on one thread: for models this small, two only wait for each other."""
-    with single_thread():
-        yield
 
 
 @pytest.fixture(scope="session")

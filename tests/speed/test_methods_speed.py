@@ -15,7 +15,6 @@ import torch
 from sklearn.linear_model import Ridge
 
 from benchmark.models import HybridNetwork
-from benchmark.training import single_thread
 from methods import evaluation
 from methods.gradient import local_gradients
 from methods.kernel_shap import shapley_values
@@ -27,13 +26,6 @@ N_FEW, N_MANY = 32, 500
 N_POINTS, N_REPEATS = 5000, 10
 N_COALITIONS = 2 * 40 + 2048
 SHAPES = {"axial": (1, 28, 28), "coronal": (1, 28, 28), "clinical_a": (10,), "clinical_b": (10,)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Give both sides the same one processor."""
-    with single_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -278,8 +278,8 @@ def test_small_images_tell_every_latent_and_their_sum(view, rng):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"view": "axail"}, r"The 'view' must be one of .* Got 'axail'. Did you mean 'axial'\?"),
-        ({"view": "sagittal plane"}, r"The 'view' must be one of .* Pass one of these names."),
+        ({"view": "axail"}, r"The view 'axail' is unknown. Did you mean 'axial'\?"),
+        ({"view": "sagittal plane"}, r"The view 'sagittal plane' is unknown. There are axial, coronal."),
         ({"size": 32}, r"The 'size' must be one of \(28, 64, 128, 224\). Got 32; choose"),
         ({"latents": np.zeros((4, 9))}, r"The 'latents' must have shape \[n, 10\].*Got shape \(4, 9\)"),
         ({"latents": np.zeros(10)}, r"The 'latents' must have shape \[n, 10\].*Got shape \(10,\)"),

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
@@ -97,8 +98,9 @@ def run(
     Results that are already in the output folder are not made again. Exit code 0: all done; 1: a result
     failed; 2: wrong input; 130: interrupted.
     """
-    # A user's own module lies in the folder from which the command is given.
-    sys.path.insert(0, str(Path.cwd()))
+    # A user's own module lies in the folder from which the command is given: last, so that nothing there can
+    # take the place of an installed package.
+    sys.path.append(str(Path.cwd()))
     start = time.perf_counter()
     request = session.Request.from_options(
         suite=suite,
@@ -118,8 +120,8 @@ def run(
     jobs = request.jobs()
     with _progress(len(jobs), quiet=quiet) as report:
         outcome = session.run(request, workers=n_workers, report=report)
-    written = session.write(outcome, request, command=_command())
     session.show(outcome, request, console)
+    written = session.write(outcome, request, command=_command())
     console.print(f"Files: {written}", soft_wrap=True)
     console.print(f"{len(jobs)} results in {time.perf_counter() - start:.0f} s", style="dim")
     n_failed = sum(result.status == "failed" for result in outcome.results)
@@ -166,7 +168,7 @@ def _progress(n_jobs: int, *, quiet: bool) -> Iterator[session.Report]:
 def _console(*, quiet: bool = False) -> Console:
     console = Console(quiet=quiet)
     if not console.is_terminal:
-        console.width = 140
+        console.width = 110
     return console
 
 
@@ -182,13 +184,18 @@ def main() -> None:
         handlers=[RichHandler(console=Console(stderr=True), show_time=False, show_path=False)],
     )
     try:
-        app()
-    except ValueError as error:
+        code = app(standalone_mode=False) or 0  # an interrupted command comes back as 130
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
+    except (ValueError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
-        raise SystemExit(EXIT_USAGE) from None
-    except KeyboardInterrupt:
+        code = EXIT_USAGE
+    if code == EXIT_INTERRUPTED:
         typer.echo("Interrupted. Results so far are kept; the same command goes on from here.", err=True)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

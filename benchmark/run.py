@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, as_completed
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import methods
 import synthetic
@@ -51,6 +55,7 @@ def run(
     store: Store,
     executor: Executor,
     *,
+    window: int = 1,
     own_methods: Iterable[Method] = (),
     data_root: Path | None = None,
     report: Callable[[str, int], None] = lambda _what, _n: None,
@@ -61,6 +66,7 @@ def run(
         jobs: in the order of ``benchmark.suite.plan``.
         store: the run's results; only this process writes there.
         executor: where the work is done. The numbers do not depend on it.
+        window: tasks that are handed to the executor at a time.
         own_methods: methods that no name leads to; jobs refer to them by their name.
         data_root: folder with the OrganMNIST files.
         report: called with ``"cached"``, ``"done"`` or ``"failed"`` and a number of results.
@@ -69,38 +75,62 @@ def run(
         One result a job, in the order of the jobs.
     """
     jobs = list(jobs)
+    pending, results = _divide(jobs, store, own_methods, data_root)
+    report("cached", len(results))
+    # Few tasks are handed over at a time: what is done is stored at once, and little is lost on Ctrl-C.
+    waiting, running = iter(pending), {}
+    try:
+        while True:
+            for task in islice(waiting, window - len(running)):
+                running[executor.submit(execute, task)] = task
+            if not running:
+                break
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                task = running.pop(future)
+                for (job, _, _), result in zip(task.jobs, _outcome(task, future), strict=True):
+                    store.save(result)
+                    results[job] = result
+                    report(result.status, 1)
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    return [results[job] for job in jobs]
+
+
+def _divide(
+    jobs: Iterable[Job], store: Store, own_methods: Iterable[Method], data_root: Path | None
+) -> tuple[list[Task], dict[Job, Result]]:
+    """Return the tasks to do, a stage each, and the results that are there."""
     own = {method.name: method for method in own_methods}
-    results: dict[Job, Result] = {}
-    pending: list[Task] = []
+    pending, results = [], {}
     for stage, group in groupby(jobs, key=lambda job: job.stage):
         missing = []
         for job in group:
             method = None if job.method in CONTROLS else own.get(job.method) or methods.get(job.method)
             key = job_key(job, method)
-            found = store.load(job, key)
+            recall = method is None or methods.is_built_in(method)
+            found = store.load(job, key) if recall else None
             if found is None:
                 missing.append((job, key, method))
             else:
                 results[job] = found
         if missing:
             pending.append(Task(stage, tuple(missing), None if data_root is None else str(data_root)))
-    report("cached", len(results))
-    futures = {executor.submit(execute, task): task for task in pending}
+    return pending, results
+
+
+def _outcome(task: Task, future: Future[list[Result]]) -> list[Result]:
     try:
-        for future in as_completed(futures):
-            task = futures[future]
-            try:
-                batch = future.result()
-            except BrokenProcessPool as error:
-                batch = _failed(task, error)
-            for (job, _, _), result in zip(task.jobs, batch, strict=True):
-                store.save(result)
-                results[job] = result
-                report(result.status, 1)
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    return [results[job] for job in jobs]
+        return future.result()
+    except BrokenProcessPool:
+        return _failed(
+            task,
+            RuntimeError(
+                "A worker process died (killed, out of memory, or ended by a method). "
+                "The same command does what is missing; --workers 1 shows which job it is."
+            ),
+        )
 
 
 def execute(task: Task) -> list[Result]:
@@ -141,8 +171,9 @@ class Bench:
         """Return the result of a job, done or failed."""
         outcome, error = _Attributed({}, 0, 0.0), ""
         try:
-            outcome = self._control(job) if method is None else self._attribute(job, method)
-        except Exception as exception:  # noqa: BLE001 - a method may raise anything; the run goes on
+            with _undisturbed():
+                outcome = self._control(job) if method is None else self._attribute(job, method)
+        except (Exception, SystemExit) as exception:  # noqa: BLE001 - a method may raise anything
             error = _describe(exception)
         return Result(
             job=job.as_dict(),
@@ -229,6 +260,22 @@ def _trained(stage: Stage, dataset: Dataset) -> HybridNetwork:
     network = fit(stage.model, dataset.train, seed=stage.train_seed)
     save_cached(key, network.state_dict(), {"stage": repr(stage)}, folder=folder)
     return network
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Undo what a method may do to global state, so that it cannot change the results of the next one."""
+    dtype, grad, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    draws, numpy_draws = random.getstate(), np.random.get_state()  # noqa: NPY002 - others may use it
+    try:
+        with torch.random.fork_rng(devices=[]), np.errstate(), warnings.catch_warnings():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        torch.set_num_threads(threads)
+        random.setstate(draws)
+        np.random.set_state(numpy_draws)  # noqa: NPY002
 
 
 def _failed(task: Task, exception: BaseException) -> list[Result]:

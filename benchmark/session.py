@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import pickle
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from benchmark import run as runner
 from benchmark import suite as suites
 from benchmark.report import figure
 from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
-from benchmark.store import Result, Store, write_json
+from benchmark.store import CONTROL, Result, Store, write_json
 from benchmark.suite import Job, Suite
 from methods.api import Method
 from synthetic import images as sources
@@ -154,6 +155,11 @@ class Outcome:
         return table.importances(self.results)
 
     @cached_property
+    def shares(self) -> pd.DataFrame:
+        """One row a model, scenario, method and modality."""
+        return table.shares(self.results)
+
+    @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """One row a method, best first."""
         return table.leaderboard(self.scores)
@@ -177,6 +183,8 @@ def run(request: Request, *, workers: int = 1, report: Report = lambda _what, _n
     """
     jobs = request.jobs()
     executor = executors.local(workers)
+    if workers > 1:
+        _check_portable(request)
     store = Store(request.folder)
     # Missing or broken data is found here, once, before any worker starts; features are fitted here, once.
     report("preparing data", 0)
@@ -192,11 +200,24 @@ def run(request: Request, *, workers: int = 1, report: Report = lambda _what, _n
             jobs,
             store,
             executor,
+            window=workers if workers == 1 else workers + 1,
             own_methods=request.own_methods,
             data_root=request.data_root,
             report=report,
         )
     return Outcome(results)
+
+
+def _check_portable(request: Request) -> None:
+    """Raise a ValueError for a method that cannot be sent to a worker process."""
+    for method in (*map(methods.get, request.method_names), *request.own_methods):
+        try:
+            pickle.dumps(method)
+        except Exception as error:
+            raise ValueError(
+                f"Method {method.name!r} cannot be sent to worker processes ({error}). "
+                "Use one worker (--workers 1), or a function at the top level of a module."
+            ) from error
 
 
 def write(outcome: Outcome, request: Request, *, command: str) -> Path:
@@ -209,7 +230,8 @@ def write(outcome: Outcome, request: Request, *, command: str) -> Path:
         leaderboard_markdown(
             outcome.leaderboard,
             outcome.scores,
-            outcome.importances,
+            outcome.shares,
+            table.case_errors(outcome.scores),
             outcome.fidelity,
             title=_title(request),
             command=command,
@@ -219,12 +241,9 @@ def write(outcome: Outcome, request: Request, *, command: str) -> Path:
         name: str(scenario.decision)
         for name, scenario in suites.load_scenarios(request.suite, request.images, request.features).items()
     }
-    shown = [
-        str(row["method"])
-        for row in outcome.leaderboard.to_dict(orient="records")
-        if row["targets"] != "control"
-    ]
-    for model, rows in outcome.importances.groupby("model"):
+    board = outcome.leaderboard
+    shown = list(dict.fromkeys(board.loc[board["targets"] != CONTROL, "method"]))
+    for model, rows in outcome.shares.groupby("model"):
         picture = figure.draw_importances(
             rows, title=f"{_title(request)}, {model}", methods=shown, labels=labels
         )

@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -84,7 +85,10 @@ def model_fingerprint() -> str:
 
 
 def job_key(job: Job, method: Method | None) -> str:
-    """Return the key of a job: equal keys promise equal numbers.
+    """Return the key of a job: equal keys promise equal numbers, for methods of the project itself.
+
+    What a user's own function does cannot be told from its name or its text (it may close over anything):
+    its results are stored, but never taken for those of a later run.
 
     Args:
         job: the job.
@@ -96,18 +100,9 @@ def job_key(job: Job, method: Method | None) -> str:
         "source": [model_fingerprint(), fingerprint("methods", "benchmark/controls.py", "benchmark/run.py")],
     }
     if method is not None:
-        identity["method"] = [method.name, method.version, method.aggregation, repr(sorted(method.options))]
-        identity["own_source"] = _source_hash(method)
+        identity["method"] = [method.name, method.version, method.aggregation, method.needs_labels]
+        identity["options"] = repr(sorted(method.options.items()))
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _source_hash(method: Method) -> str:
-    """Return a hash of the file in which a method outside the project is written."""
-    code = getattr(method.function, "__code__", None)
-    path = Path(code.co_filename) if code is not None else None
-    if path is None or not path.is_file():
-        return ""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 class Store:
@@ -125,9 +120,8 @@ class Store:
         self.results = folder / "results"
         try:
             self.results.mkdir(parents=True, exist_ok=True)
-            with replacing(folder / ".writable"):
+            with tempfile.TemporaryFile(dir=self.results):
                 pass
-            (folder / ".writable").unlink()
         except OSError as error:
             raise ValueError(
                 f"The output folder {folder} cannot be written ({error}). Choose another one with --out."
@@ -144,9 +138,13 @@ class Store:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.pop("schema") != SCHEMA or content["key"] != key or content["status"] != "done":
                 return None
-            return Result(**content)
+            result = Result(**content)
+            sound = bool(result.truth) and all(
+                set(result.importances) == set(truth) for truth in result.truth.values()
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # absent or damaged: it is made again
+        return result if sound else None
 
     def _path(self, job: Mapping[str, Any], key: str) -> Path:
         words = f"{job['scenario']}.{job['model']}.{job['data_seed']}.{job['method']}"

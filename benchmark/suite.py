@@ -23,7 +23,8 @@ class Suite:
         description: one line.
         scenarios: names of scenarios.
         models: names of models, the oracle among them.
-        n_seeds: repetitions; each has a data seed, a training seed and a method seed of its own.
+        n_seeds: repetitions: number i draws data, trains and attributes with seed i, each from streams of
+            its own.
         n_patients: patients a scenario; None for the scenario's own number.
     """
 
@@ -183,6 +184,12 @@ def plan(
     chosen = methods.names() if method_names is None else method_names
     for name in chosen:
         methods.get(name)
+    for name in (*chosen, *own_names):
+        if name in CONTROLS or (name in own_names and name in methods.names()):
+            raise ValueError(
+                f"The method name {name!r} is taken by a built-in method or control. "
+                "Give your function another name."
+            )
     if n_patients is None and images == "phantom":
         n_patients = suite.n_patients
     scenarios = load_scenarios(suite, images, features, image_size)

@@ -23,9 +23,9 @@ _SEEDS = ("data_seed", "train_seed", "method_seed")
 
 def scores(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row a result and estimand that it is scored against; failed results have no scores."""
-    rows = [_identity(result, estimand) for result in results for estimand in result.truth or {"": {}}]
-    frame = pd.DataFrame(rows)
-    pairs = [(result, estimand) for result in results for estimand in result.truth or {"": {}}]
+    # A result that failed before there was a truth still has a row.
+    pairs = [(result, estimand) for result in results for estimand in result.truth or [""]]
+    frame = pd.DataFrame([_identity(result, estimand) for result, estimand in pairs])
     for name in _SCORES:
         frame[name] = np.nan
     by_length: dict[int, list[int]] = {}
@@ -118,50 +118,89 @@ def _identity(result: Result, estimand: str) -> dict[str, object]:
     }
 
 
+def _counting(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that count: done, and on a model that learnt its decision function."""
+    return frame[(frame["status"] == "done") & ~(frame["accuracy"] < FIDELITY_GATE)]
+
+
+def shares(results: Sequence[Result], *, estimand: str = "gradient") -> pd.DataFrame:
+    """Return one row a model, scenario, method and modality: truth, mean estimate and its spread over seeds.
+
+    Networks below the fidelity gate do not count.
+
+    Returns:
+        Columns ``model``, ``scenario``, ``method``, ``modality``, ``truth``, ``mean`` and ``sd``.
+    """
+    frame = importances(results)
+    if not len(frame):
+        return pd.DataFrame(columns=["model", "scenario", "method", "modality", "truth", "mean", "sd"])
+    frame["accuracy"] = [
+        result.fidelity.get("accuracy", np.nan)
+        for result in results
+        for truth in result.truth.values()
+        for _ in truth
+    ]
+    grouped = _counting(frame[frame["estimand"] == estimand]).groupby(
+        ["model", "scenario", "method", "modality"], sort=False
+    )
+    return grouped.agg(
+        truth=("truth", "mean"), mean=("estimate", "mean"), sd=("estimate", "std")
+    ).reset_index()
+
+
+def case_errors(table: pd.DataFrame, *, estimand: str = "gradient") -> pd.DataFrame:
+    """Return the RMSE of each model and method (rows) in each scenario (columns), pooled over seeds."""
+    rows = _counting(table[table["estimand"] == estimand])
+    return rows.pivot_table(
+        index=["model", "method"], columns="scenario", values="rmse", aggfunc=_pooled, sort=False
+    )
+
+
 def leaderboard(table: pd.DataFrame, *, estimand: str = "gradient") -> pd.DataFrame:
-    """Return one row a method, best first: pooled RMSE, mean RBO and the oracle's values beside them.
+    """Return one row a model and method, best first: pooled RMSE, mean RBO, and the oracle's values beside.
 
     Pooled RMSE is the root of the mean squared error over all modalities of all scenarios and seeds, as
-    Azmat & Alessio (2022) pool it. Networks below the fidelity gate do not count. Where there is no trained
-    network (suite ``smoke``), the oracle decides the order.
+    Azmat & Alessio (2022) pool it. Networks below the fidelity gate do not count. A method that failed
+    somewhere stands behind those that did not: its score is of the cases that it survived. Where there is no
+    trained network (suite ``smoke``), the oracle makes the table.
 
     Args:
         table: from ``scores``.
         estimand: the truth that is scored against.
 
     Returns:
-        Columns ``method``, ``targets``, ``rmse``, ``rmse_sd`` (over seeds), ``skill``, ``rbo``,
+        Columns ``model``, ``method``, ``targets``, ``rmse``, ``rmse_sd`` (over seeds), ``skill``, ``rbo``,
         ``rbo_corrected``, ``rbo_p90``, ``rmse_oracle``, ``rbo_oracle``, ``model_calls``, ``seconds``,
-        ``n_clipped`` and ``n_failed``.
+        ``n_clipped``, ``n_all_zero`` and ``n_failed``.
     """
     chosen = table[(table["estimand"] == estimand) | (table["status"] == "failed")]
+    networks = [name for name in chosen["model"].unique() if name != models.ORACLE]
     rows = []
-    for method, group in chosen.groupby("method", sort=False):
-        done = group[group["status"] == "done"]
-        exact = done[done["model"] == models.ORACLE]
-        trained = done[(done["model"] != models.ORACLE) & (done["accuracy"] >= FIDELITY_GATE)]
-        main = trained if (done["model"] != models.ORACLE).any() else exact
-        rows.append(
-            {
-                "method": method,
-                "targets": group["targets"].iloc[0],
-                **_summary(main),
-                "rmse_oracle": _pooled(exact["rmse"]),
-                "rbo_oracle": exact["rbo"].mean(),
-                "model_calls": main["model_calls"].mean(),
-                "seconds": main["seconds"].mean(),
-                "n_clipped": int((done["n_clipped"] > 0).sum()),
-                "n_failed": int((group["status"] == "failed").sum()),
-            }
-        )
+    for model in networks or [models.ORACLE]:
+        for method, group in chosen.groupby("method", sort=False):
+            counting = _counting(group)
+            exact = counting[counting["model"] == models.ORACLE]
+            main = counting[counting["model"] == model]
+            rows.append(
+                {
+                    "model": model,
+                    "method": method,
+                    "targets": group["targets"].iloc[0],
+                    **_summary(main),
+                    "rmse_oracle": _pooled(exact["rmse"]),
+                    "rbo_oracle": exact["rbo"].mean(),
+                    "model_calls": main["model_calls"].mean(),
+                    "seconds": main["seconds"].mean(),
+                    "n_clipped": int((main["n_clipped"] > 0).sum()),
+                    "n_all_zero": int((main["all_zero"] > 0).sum()),
+                    "n_failed": int((group["status"] == "failed").sum()),
+                }
+            )
     frame = pd.DataFrame(rows)
     # Controls bound the table from outside: they stand below the methods, whatever their scores.
-    frame["is_control"] = frame["targets"] == CONTROL
-    return (
-        frame.sort_values(["is_control", "rmse"], kind="stable")
-        .drop(columns="is_control")
-        .reset_index(drop=True)
-    )
+    frame["is_control"], frame["is_incomplete"] = frame["targets"] == CONTROL, frame["n_failed"] > 0
+    order = ["is_control", "is_incomplete", "rmse"]
+    return frame.sort_values(order, kind="stable").drop(columns=order[:2]).reset_index(drop=True)
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, float]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -15,6 +17,8 @@ from methods.api import Method
 from synthetic.names import check_known
 
 _BUILT_IN = (gradient, permutation, lime, kernel_shap, mean_of_methods, modality_contribution)
+logger = logging.getLogger(__name__)
+
 ENTRY_POINT_GROUP = "plumbline.methods"
 
 
@@ -27,8 +31,17 @@ def _registered() -> dict[str, Method]:
                 f"The method name {point.name!r} of entry point {point.value!r} is taken. "
                 "Rename the entry point."
             )
-        found[point.name] = as_method(point.load(), name=point.name)
+        try:
+            found[point.name] = as_method(point.load(), name=point.name)
+        except Exception as error:  # noqa: BLE001 - somebody else's package must not stop the others
+            logger.warning("The method %r of %s is left out: %s", point.name, point.value, error)
     return found
+
+
+def is_built_in(method: Method) -> bool:
+    """Return whether a method's code is the project's own, so that the project's version stands for it."""
+    own = {id(module.METHOD.function) for module in _BUILT_IN}
+    return id(method.function) in own and all(is_built_in(part) for part in method.components)
 
 
 def names() -> tuple[str, ...]:
@@ -75,7 +88,7 @@ def as_method(candidate: object, *, name: str | None = None, estimand: str = "gr
         ValueError: if it is neither.
     """
     if isinstance(candidate, Method):
-        return candidate
+        return candidate if name is None else replace(candidate, name=name)
     if not callable(candidate):
         raise ValueError(  # noqa: TRY004 - callers catch one kind of error for bad input
             f"A method must be a function (model, samples, rng) or a methods.Method. Got {candidate!r}."
@@ -93,10 +106,10 @@ def _load(path: str) -> Method:
     module_name, _, attribute = path.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise ValueError(
-            f"The module {module_name!r} of method {path!r} cannot be imported ({error}). "
-            "Run from the folder that holds it, or install its package."
+            f"The module {module_name!r} of method {path!r} cannot be imported "
+            f"({type(error).__name__}: {error}). Run from the folder that holds it, or install its package."
         ) from error
     if not hasattr(module, attribute):
         raise ValueError(f"The module {module_name!r} has no {attribute!r} (from method {path!r}).")

@@ -25,17 +25,17 @@ _COLUMNS = 4
 
 
 def draw_importances(
-    importances: pd.DataFrame, *, title: str, methods: list[str], labels: Mapping[str, str]
+    shares: pd.DataFrame, *, title: str, methods: list[str], labels: Mapping[str, str]
 ) -> Figure:
     """Return a figure with one panel a case: bars for the truth, markers for the methods' mean estimates.
 
     Args:
-        importances: from ``table.importances``, of one model.
+        shares: from ``table.shares``, of one model.
         title: heading.
         methods: which methods, in the order of the legend.
         labels: scenario → decision function written out.
     """
-    cases = list(dict.fromkeys(importances["scenario"]))
+    cases = list(dict.fromkeys(shares["scenario"]))
     n_rows = -(-len(cases) // _COLUMNS)
     n_columns = min(len(cases), _COLUMNS)
     figure = Figure(figsize=(3.5 * n_columns, 2.6 * n_rows + 1.0), layout="constrained")
@@ -45,37 +45,38 @@ def draw_importances(
         if place >= len(cases):
             panel.set_axis_off()
             continue
-        rows = importances[importances["scenario"] == cases[place]]
-        _panel(panel, rows, methods)
+        _panel(panel, shares[shares["scenario"] == cases[place]], methods)
         heading = textwrap.fill(f"{cases[place]}: {labels.get(cases[place], '')}", 52, max_lines=2)
-        panel.set_title(heading, fontsize=8, loc="left")
+        panel.set_title(heading, fontsize=8, loc="left", parse_math=False)
         if place % _COLUMNS == 0:
             panel.set_ylabel("share of importance")
     handles = [Line2D([], [], color="0.75", linewidth=8, label="truth")] + [
         Line2D([], [], color=_style(place)[0], marker=_style(place)[1], linestyle="none", label=method)
         for place, method in enumerate(methods)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)), frameon=False)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    legend = figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(7, len(handles)), frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a user's name may hold a dollar sign
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left", parse_math=False)
     return figure
 
 
-def _panel(panel: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
-    names = list(dict.fromkeys(rows["modality"]))
+def _panel(panel: Axes, shares: pd.DataFrame, methods: list[str]) -> None:
+    names = list(dict.fromkeys(shares["modality"]))
     places = np.arange(len(names))
-    truth = rows.groupby("modality")["truth"].mean().reindex(names)
+    truth = shares.drop_duplicates("modality").set_index("modality")["truth"].reindex(names)
     panel.bar(places, truth.to_numpy(), width=0.9, color="0.85", zorder=1)
     for at, share in zip(places, truth, strict=True):
         panel.plot([at - 0.45, at + 0.45], [share, share], color="0.35", linewidth=1.4, zorder=2)
     for place, method in enumerate(methods):
-        mine = rows[rows["method"] == method].groupby("modality")["estimate"]
+        mine = shares[shares["method"] == method].set_index("modality").reindex(names)
         colour, marker = _style(place)
-        offset = (place - (len(methods) - 1) / 2) * 0.8 / max(len(methods), 1)
-        spread = mine.std().reindex(names).fillna(0.0)
         panel.errorbar(
-            places + offset,
-            mine.mean().reindex(names).to_numpy(),
-            yerr=spread.to_numpy(),
+            places + (place - (len(methods) - 1) / 2) * 0.8 / max(len(methods), 1),
+            mine["mean"].to_numpy(float),
+            yerr=mine["sd"].fillna(0.0).to_numpy(float),
             color=colour,
             marker=marker,
             markersize=4.5,

@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 _COLUMNS = {
+    "model": "model",
     "method": "method",
+    "targets": "targets",
     "rmse": "RMSE ↓",
     "rmse_sd": "± seeds",
     "skill": "skill ↑",
@@ -23,26 +27,53 @@ _COLUMNS = {
     "rmse_oracle": "RMSE oracle",
     "model_calls": "model calls",
     "seconds": "seconds",
+    "n_clipped": "clipped",
+    "n_all_zero": "all zero",
     "n_failed": "failed",
+}
+# What fits into 80 columns; the rest stands in leaderboard.md.
+_SHORT = {
+    "model": "model",
+    "method": "method",
+    "rmse": "RMSE",
+    "rmse_sd": "±",
+    "rbo": "RBO",
+    "rbo_corrected": "corr.",
+    "rmse_oracle": "oracle",
+    "model_calls": "calls",
+    "seconds": "s",
+    "n_failed": "fail",
 }
 
 
 def leaderboard_table(board: pd.DataFrame, *, title: str) -> Table:
-    """Return the leaderboard for a terminal; controls stand below a line."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for place, name in enumerate(_COLUMNS.values()):
-        table.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
+    """Return the leaderboard for a terminal of 80 columns or more; controls stand below a line."""
+    columns = {key: head for key, head in _SHORT.items() if not _needless(board, key)}
+    table = Table(
+        title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), pad_edge=False
+    )
+    for key, head in columns.items():
+        is_name = key in ("model", "method")
+        table.add_column(head, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     is_control = list(board["targets"] == "control")
-    for place, cells in enumerate(_cells(board)):
+    for place, cells in enumerate(_cells(board, columns)):
         last_method = not is_control[place] and place + 1 < len(board) and is_control[place + 1]
-        table.add_row(*cells, style="dim" if is_control[place] else "", end_section=last_method)
+        table.add_row(*map(Text, cells), style="dim" if is_control[place] else "", end_section=last_method)
     return table
+
+
+def _needless(board: pd.DataFrame, column: str) -> bool:
+    """Return whether a column says the same in every row, so that its absence says it too."""
+    if column == "model":
+        return len(set(board["model"])) == 1
+    return column.startswith("n_") and not board[column].any()
 
 
 def leaderboard_markdown(
     board: pd.DataFrame,
     scores: pd.DataFrame,
-    importances: pd.DataFrame,
+    shares: pd.DataFrame,
+    errors: pd.DataFrame,
     fidelity: pd.DataFrame,
     *,
     title: str,
@@ -53,70 +84,79 @@ def leaderboard_markdown(
     Args:
         board: from ``table.leaderboard``.
         scores: from ``table.scores``.
-        importances: from ``table.importances``.
+        shares: from ``table.shares``.
+        errors: from ``table.case_errors``.
         fidelity: from ``table.fidelity``.
         title: heading.
         command: what made the run.
     """
+    columns = {key: head for key, head in _COLUMNS.items() if not _needless(board, key)}
     parts = [
         f"# {title}",
         f"Made by `{command}`.",
-        _markdown([*_COLUMNS.values()], _cells(board)),
-        _legend(scores),
-        "## Importances, case by case",
-        "Mean share over seeds (± standard deviation), on the trained networks where there are any.",
-        _importances(board, importances),
-        "## RMSE, case by case",
-        _cases(board, scores),
+        _markdown([*columns.values()], _cells(board, columns)),
+        _LEGEND,
+        chance_note(scores),
     ]
+    for model in dict.fromkeys(board["model"]):
+        methods = list(board.loc[(board["model"] == model) & (board["targets"] != "control"), "method"])
+        parts += [
+            f"## Importances on {model}, case by case",
+            "Mean share over seeds (± standard deviation).",
+            _importances(shares[shares["model"] == model], methods),
+        ]
+    parts += ["## RMSE, case by case", _errors(errors)]
     if len(fidelity):
         parts += ["## Fidelity of the networks", _fidelity(fidelity)]
     failed = scores[scores["status"] == "failed"]
     if len(failed):
-        parts += [
-            "## Failed",
-            "\n".join(
-                f"- {_escape(row.method)} on {row.scenario}, {row.model}, seed {row.data_seed}"
-                for row in failed.itertuples()
-            ),
+        lines = [
+            f"- {_escape(row['method'])} on {row['scenario']}, {row['model']}, seed {row['data_seed']}"
+            for row in failed.to_dict(orient="records")
         ]
+        parts += ["## Failed", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
+
+
+_LEGEND = (
+    "RMSE is pooled over modalities, cases and seeds; ± is its standard deviation over seeds; skill = "
+    "1 − RMSE / RMSE of equal shares. RBO corr. = (RBO − chance) / (1 − chance). *RMSE oracle* is the "
+    "method's own error, on the true decision function instead of a network. *Targets* is the quantity that "
+    "the method estimates; all are scored against the gradient truth here. *Clipped* counts results with a "
+    "negative importance, set to 0."
+)
 
 
 def chance_note(scores: pd.DataFrame) -> str:
     """Return the sentence that must stand beside every RBO: p, n and the chance level."""
     done = scores[scores["status"] == "done"]
+    if not len(done):
+        return "Nothing was scored: every result failed."
     cases = done.drop_duplicates(["scenario", "features"])
-    informative = cases[cases["informative"] > 0]
-    n_blank = len(cases) - len(informative)
+    n_blank = len(cases) - int((cases["informative"] > 0).sum())
     n = int(done["n_modalities"].max())
     note = (
-        f"RBO: extrapolated, p = 1 − 1/n = {1 - 1 / n:.2f} for n = {n} modalities; any order inside a tie "
-        f"of the truth is right. Chance level {cases['rbo_chance'].mean():.3f} (a random order), ceiling 1"
+        f"Scored against the gradient truth. RBO: extrapolated, p = 1 − 1/n = {1 - 1 / n:.2f} for n = {n} "
+        "modalities; any order inside a tie of the truth is right. "
+        f"Chance level {cases['rbo_chance'].mean():.3f} (a random order), ceiling 1"
     )
     if n_blank:
-        note += f"; {n_blank} of {len(cases)} cases ties all modalities, scores 1 whatever the order and is "
-        note += "left out of the corrected mean"
+        note += (
+            f"; {n_blank} of {len(cases)} cases ties all modalities, scores 1 whatever the order and is left "
+            "out of the corrected mean"
+        )
     return note + "."
 
 
-def _legend(scores: pd.DataFrame) -> str:
-    return (
-        "RMSE is pooled over modalities, cases and seeds; ± is its standard deviation over seeds; skill = "
-        "1 − RMSE / RMSE of equal shares. RBO corr. = (RBO − chance) / (1 − chance). *RMSE oracle* is the "
-        "method's own error, on the true decision function instead of a network.\n\n" + chance_note(scores)
-    )
-
-
-def _cells(board: pd.DataFrame) -> list[list[str]]:
+def _cells(board: pd.DataFrame, columns: Iterable[str]) -> list[list[str]]:
     formats = {
-        "method": str,
+        **dict.fromkeys(("model", "method", "targets"), str),
         "model_calls": lambda value: f"{value:,.0f}" if value == value else "–",  # noqa: PLR0124 - NaN
         "seconds": lambda value: _number(value, 2),
-        "n_failed": lambda value: str(int(value)) if value else "",
+        **dict.fromkeys(("n_clipped", "n_all_zero", "n_failed"), lambda value: str(int(value))),
     }
     return [
-        [formats.get(column, _number)(row[column]) for column in _COLUMNS]
+        [formats.get(column, _number)(row[column]) for column in columns]
         for row in board.to_dict(orient="records")
     ]
 
@@ -125,35 +165,26 @@ def _number(value: float, digits: int = 3) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _importances(board: pd.DataFrame, importances: pd.DataFrame) -> str:
+def _importances(shares: pd.DataFrame, methods: list[str]) -> str:
     rows, names = [], []
-    shown = _trained_if_any(importances)
-    for scenario, case in shown.groupby("scenario", sort=False):
+    for scenario, case in shares.groupby("scenario", sort=False):
         names = list(dict.fromkeys(case["modality"]))
-        truth = case.groupby("modality")["truth"].mean()
+        cells = {(row["method"], row["modality"]): row for row in case.to_dict(orient="records")}
+        truth = {row["modality"]: row["truth"] for row in cells.values()}
         rows.append([str(scenario), "**truth**", *(f"**{truth[name]:.3f}**" for name in names)])
-        for method in board.loc[board["targets"] != "control", "method"]:
-            mine = case[case["method"] == method].groupby("modality")["estimate"]
-            mean, spread = mine.mean(), mine.std()
-            rows.append(["", str(method), *(_share(mean.get(name), spread.get(name)) for name in names)])
+        for method in methods:
+            found = [cells.get((method, name)) for name in names]
+            rows.append(["", method, *("failed" if row is None else _share(row) for row in found)])
     return _markdown(["case", "method", *names], rows) if rows else ""
 
 
-def _share(mean: float | None, spread: float | None) -> str:
-    if mean is None or math.isnan(mean):
-        return "failed"
-    return f"{mean:.3f}" if spread is None or math.isnan(spread) else f"{mean:.3f} ± {spread:.3f}"
+def _share(row: Mapping[str, float]) -> str:
+    return f"{row['mean']:.3f}" + ("" if math.isnan(row["sd"]) else f" ± {row['sd']:.3f}")
 
 
-def _cases(board: pd.DataFrame, scores: pd.DataFrame) -> str:
-    shown = _trained_if_any(scores)
-    grid = shown.pivot_table(index="method", columns="scenario", values="rmse", aggfunc="mean", sort=False)
-    rows = [
-        [str(method), *(_number(value) for value in grid.loc[method])]
-        for method in board["method"]
-        if method in grid.index
-    ]
-    return _markdown(["method", *map(str, grid.columns)], rows)
+def _errors(errors: pd.DataFrame) -> str:
+    rows = [[*map(str, names), *map(_number, values)] for names, *values in errors.itertuples()]
+    return _markdown(["model", "method", *map(str, errors.columns)], rows)
 
 
 def _fidelity(fidelity: pd.DataFrame) -> str:
@@ -172,11 +203,6 @@ def _fidelity(fidelity: pd.DataFrame) -> str:
         for (scenario, model), group in grouped  # pyright: ignore[reportGeneralTypeIssues]
     ]
     return _markdown(["case", "model", "networks", "accuracy", "AUROC", "R² of logit and F", ""], rows)
-
-
-def _trained_if_any(frame: pd.DataFrame) -> pd.DataFrame:
-    trained = frame[frame["model"] != "oracle"]
-    return trained if len(trained) else frame
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -41,3 +44,33 @@ def test_no_worker_is_an_error():
 
 def test_the_default_is_what_this_process_may_use():
     assert 1 <= executors.default_workers() <= (os.cpu_count() or 1)
+
+
+_DRIVER = """
+import os, time
+from benchmark import executors
+
+if __name__ == "__main__":
+    with executors.local(2) as executor:
+        print(executor.submit(os.getpid).result(), flush=True)
+        executor.submit(time.sleep, 600).result()
+"""
+
+
+def test_workers_end_with_their_driver_even_if_it_is_killed(tmp_path):
+    (tmp_path / "driver.py").write_text(_DRIVER)
+    with subprocess.Popen(
+        [sys.executable, "driver.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        worker = int(driver.stdout.readline())
+        os.kill(worker, 0)  # it is alive
+        driver.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker outlived its driver")

@@ -1,5 +1,8 @@
+import sys
+
 import numpy as np
 import pytest
+import torch
 
 import methods
 from benchmark import run, suite
@@ -169,3 +172,62 @@ def test_the_controls_say_what_they_should(tmp_path):
     assert truth.importances == truth.truth["gradient"]
     assert set(results["paper-F4", "uniform"].importances.values()) == {0.25}
     assert results["paper-F4", "random"].importances != results["paper-F2", "random"].importances
+
+
+def test_an_edited_function_of_ones_own_is_never_taken_for_its_old_self(tmp_path):
+    for share in (0.2, 0.8):
+        own = Method(
+            name="own",
+            function=lambda model, samples, rng, share=share: dict.fromkeys(model.modalities, share),
+            estimand="gradient",
+        )
+        results = execute(few(own=[own]), tmp_path, own=[own])
+        mine = [result for result in results if result.job["method"] == "own"]
+        assert {value for result in mine for value in result.importances.values()} == {share}
+
+
+def test_what_a_method_does_to_global_state_stays_with_it(tmp_path):
+    def rude(model, samples, rng):
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        torch.manual_seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        for value in samples.inputs.values():
+            value.zero_()
+        return dict.fromkeys(model.modalities, 1.0)
+
+    own = Method(name="rude", function=rude, estimand="gradient")
+    names = ("gradient", "lime")
+    alone = execute(few(method_names=names), tmp_path / "alone")
+    beside = execute(few(method_names=names, own=[own]), tmp_path / "beside", own=[own])
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    kept = [result for result in beside if result.job["method"] in names]
+    assert [result.importances for result in kept] == [
+        result.importances for result in alone if result.job["method"] in names
+    ]
+
+
+def test_a_method_that_exits_costs_its_own_result_only(tmp_path):
+    own = Method(name="quits", function=lambda *_: sys.exit(0), estimand="gradient")
+    results = execute(few(own=[own]), tmp_path, own=[own])
+    assert {result.job["method"] for result in results if result.status == "failed"} == {"quits"}
+
+
+def test_results_are_stored_while_the_run_goes_on(tmp_path):
+    def interrupt(model, samples, rng):
+        if len(list(tmp_path.rglob("*.json"))) > 2:
+            raise KeyboardInterrupt
+        return dict.fromkeys(model.modalities, 1.0)
+
+    own = Method(name="late", function=interrupt, estimand="gradient")
+    with pytest.raises(KeyboardInterrupt):
+        execute(few(own=[own]), tmp_path, own=[own])
+    n_of_the_first_case = len(few(own=[own])) // 2
+    assert len(list(tmp_path.rglob("*.json"))) == n_of_the_first_case
+
+
+@pytest.mark.parametrize("name", ["gradient", "truth", "uniform"])
+def test_a_name_that_is_taken_is_refused(name):
+    with pytest.raises(ValueError, match=f"'{name}' is taken by a built-in method or control"):
+        suite.plan(suite.get("smoke"), own_names=(name,))

@@ -104,19 +104,6 @@ def test_the_key_changes_with_everything_that_decides_the_numbers(job, monkeypat
     assert store.job_key(job, method) != base
 
 
-def test_the_key_changes_with_the_source_of_a_users_own_function(job, tmp_path):
-    def method(text):
-        path = tmp_path / "own.py"
-        path.write_text(text)
-        scope = {}
-        exec(compile(text, str(path), "exec"), scope)  # noqa: S102 - the test's own text
-        return methods.as_method(scope["own"])
-
-    first = store.job_key(job, method("def own(model, samples, rng): return 1\n"))
-    assert store.job_key(job, method("def own(model, samples, rng): return 1\n")) == first
-    assert store.job_key(job, method("def own(model, samples, rng): return 2\n")) != first
-
-
 def test_the_fingerprint_follows_the_source(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "_ROOT", tmp_path)
     (tmp_path / "package").mkdir()

@@ -186,3 +186,34 @@ def test_known_bad_methods_rank_last():
     assert board["method"][0] == "good"
     assert board["rbo_corrected"][1:].max() < 0.5 < board["rbo_corrected"][0]
     assert isinstance(board, pd.DataFrame)
+
+
+def test_a_method_that_failed_somewhere_stands_behind_those_that_did_not():
+    quitter = [result("quitter", (1, 0, 0, 0)), result("quitter", None, status="failed", scenario="paper-F1")]
+    honest = [result("honest", (8, 1, 1, 0)), result("honest", (8, 1, 1, 0), scenario="paper-F1")]
+    board = table.leaderboard(table.scores([*quitter, *honest]))
+    assert list(board["method"]) == ["honest", "quitter"]
+    assert board["rmse"][1] == 0
+
+
+def test_the_case_tables_count_what_the_leaderboard_counts():
+    good, bad = result("m", (1, 0, 0, 0)), result("m", (0, 0, 0, 1), accuracy=0.6, data_seed=1, train_seed=1)
+    shares = table.shares([good, bad])
+    assert list(shares["mean"]) == [1, 0, 0, 0]
+    assert table.case_errors(table.scores([good, bad])).loc[("hybrid", "m"), "paper-F0"] == 0
+
+
+def test_the_case_tables_pool_over_seeds():
+    right, uniform = result("m", (1, 0, 0, 0)), result("m", (1, 1, 1, 1), data_seed=1)
+    errors = table.case_errors(table.scores([right, uniform]))
+    assert errors.loc[("hybrid", "m"), "paper-F0"] == pytest.approx(np.sqrt(0.1875 / 2))
+    row = table.shares([right, uniform]).iloc[0]
+    assert (row["truth"], row["mean"], row["sd"]) == pytest.approx((1, 0.625, np.std([1, 0.25], ddof=1)))
+
+
+def test_models_are_not_mixed():
+    rows = table.scores([result("m", (1, 0, 0, 0)), result("m", (1, 1, 1, 1), model="hybrid-s1")])
+    board = table.leaderboard(rows)
+    assert dict(zip(board["model"], board["rmse"], strict=True)) == pytest.approx(
+        {"hybrid": 0, "hybrid-s1": 0.4330127}
+    )

@@ -1,12 +1,18 @@
 """The command as a user types it, in processes of its own."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
+import benchmark
+import methods
+from benchmark import session
 from benchmark.__main__ import main
 
 SMALL = ("--patients", "400", "--explained", "60", "--seeds", "1")
@@ -175,3 +181,76 @@ def test_an_error_reaches_the_shell(folder):
     done = plumbline("run", "papr", cwd=folder)
     assert done.returncode == 2
     assert done.stderr == "Error: The suite 'papr' is unknown. Did you mean 'paper'?\n"
+
+
+def test_trained_networks_give_the_same_numbers_with_one_worker_or_two(folder, monkeypatch):
+    texts = []
+    for workers in ("1", "2"):
+        monkeypatch.setenv("PLUMBLINE_CACHE", str(folder / f"cache-{workers}"))  # each trains its own
+        out = f"trained-{workers}"
+        done = plumbline(
+            "run", "paper", *SMALL, "--model", "hybrid", "--workers", workers, "--out", out, cwd=folder
+        )
+        assert done.returncode == 0, done.stderr
+        texts.append((folder / out / "importances.csv").read_text())
+    assert texts[0] == texts[1]
+
+
+def test_an_interrupted_run_says_so_and_goes_on_from_there(folder):
+    (folder / "slow.py").write_text(
+        "import time\n"
+        "def slow(model, samples, rng):\n"
+        "    time.sleep(5)\n"
+        "    return {name: 1.0 for name in model.modalities}\n"
+    )
+    words = [*SMALL, "--method", "gradient", "--method", "slow:slow", "--workers", "1", "--out", "stopped"]
+    with subprocess.Popen(  # noqa: S603 - the project's own command
+        [sys.executable, "-m", "benchmark", "run", "smoke", *words],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        deadline = time.monotonic() + 60
+        while len(list(folder.glob("stopped/results/*.json"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert errors.splitlines()[-1].startswith("Interrupted. Results so far are kept")
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("stopped/results/*gradient*.json")}
+    assert kept
+    again = plumbline("run", "smoke", *SMALL, "--method", "gradient", "--out", "stopped", cwd=folder)
+    assert again.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.parametrize("name", ["x[/]y", "p$a_{b$", "<script>", "a|b"])
+def test_any_name_can_be_shown(name, tmp_path, capsys):
+    own = methods.Method(
+        name=name,
+        function=lambda model, samples, rng: dict.fromkeys(model.modalities, 1),
+        estimand="gradient",
+    )
+    request = session.Request.from_options(
+        suite="smoke", methods=["gradient"], n_patients=300, n_explained=20, out=tmp_path, own_methods=[own]
+    )
+    outcome = session.run(request)
+    console = Console(width=80)
+    session.show(outcome, request, console)
+    assert "…" not in capsys.readouterr().out
+    session.write(outcome, request, command="test")
+    assert (tmp_path / "importances-oracle.svg").stat().st_size > 10_000
+    assert "<script>" not in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_a_function_that_cannot_travel_is_refused_before_the_work(tmp_path):
+    with pytest.raises(ValueError, match="cannot be sent to worker processes"):
+        benchmark.evaluate(lambda *_: 1, workers=2, out=tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_run_in_which_everything_fails_says_why(folder):
+    (folder / "broken.py").write_text("def bad(model, samples, rng):\n    raise RuntimeError('no')\n")
+    done = plumbline("run", "smoke", *SMALL, "--method", "broken:missing", "--out", "broken", cwd=folder)
+    assert done.returncode == 2
+    assert "has no 'missing'" in done.stderr

@@ -128,7 +128,7 @@ def test_a_function_of_ones_own_has_options(own_module, network, samples, rng):
 
 def test_a_method_of_ones_own_keeps_what_it_declares(own_module):
     method = methods.get(f"{own_module}:declared")
-    assert (method.name, method.estimand) == ("declared", "shapley")
+    assert (method.name, method.estimand) == (f"{own_module}:declared", "shapley")
 
 
 def test_what_is_not_there_is_named(own_module):

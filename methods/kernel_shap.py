@@ -29,7 +29,7 @@ def shapley_values(
 
     The players are the fusion features; an absent one takes its mean over the samples. Coalition sizes are
     enumerated from both ends while the budget lasts and the rest is drawn at random, in pairs with
-    complements, as in the authors' package. Up to eleven features every coalition fits and the values are
+    complements, as in the authors' package. Up to thirteen features every coalition fits and the values are
     exact.
 
     The default budget is four times the package's 2·d + 2048: the errors of single values do not cancel in

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from synthetic.decision import DecisionFunction, Term
-from synthetic.law import LatentLaw
+from synthetic.law import LatentLaw, Population
 from synthetic.seeding import numpy_rng
 from synthetic.types import Truth
 
@@ -35,7 +35,9 @@ def gradient(
         raise ValueError(f"The 'n_draws' of a truth must be at least 2. Got {n_draws}.")
     exact = _exact_gradient(decision, law)
     if exact is not None:
-        return _truth(decision, exact, np.zeros(len(decision.modalities)), "closed form")
+        is_finite = any(isinstance(block, Population) for block in law.blocks)
+        method = "exact over the scans" if is_finite else "closed form"
+        return _truth(decision, exact, np.zeros(len(decision.modalities)), method)
     rng = numpy_rng("truth", "gradient", str(decision), seed)
     z = torch.from_numpy(law.sample(n_draws, rng)).requires_grad_()
     (slopes,) = torch.autograd.grad(decision(z).sum(), z)

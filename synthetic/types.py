@@ -146,7 +146,8 @@ class Truth:
         modalities: modality name → share; non-negative, sums to 1.
         features: ``"modality/latent"`` → share of that latent feature, on the same scale.
         standard_error: modality name → Monte-Carlo standard error of the share; 0 in closed form.
-        method: how it was found, ``"closed form"`` or ``"Monte Carlo, n = …"``.
+        method: how it was found: ``"closed form"``, ``"exact over the scans"`` (a mean over a finite
+            population) or ``"Monte Carlo, n = …"``.
     """
 
     estimand: str

@@ -343,7 +343,7 @@ def test_scenarios_on_scans_share_their_patients_and_read_them_once(loaded):
     rows = rows.astype(float)
     slopes = 2 * 2 * np.abs(rows[:, 0] + rows[:, 1]).mean(), 0.05 * np.exp(rows[:, 8]).mean()
     truth = second.truth["gradient"]
-    assert truth.method == "closed form"
+    assert truth.method == "exact over the scans"
     assert list(truth.modalities.values()) == pytest.approx([*(np.array(slopes) / sum(slopes)), 0, 0])
 
 

@@ -109,7 +109,7 @@ def test_a_finite_population_has_the_means_of_its_rows():
         )
     ).mean(0)
     truth = gradient(decision, LatentLaw((Population(ROWS),)))
-    assert truth.method == "closed form"
+    assert truth.method == "exact over the scans"
     assert list(truth.features.values()) == pytest.approx(slopes / slopes.sum(), rel=1e-12)
     # Two blocks, no term across them: still exact.
     split = LatentLaw((Population(ROWS[:, :2]), Population(ROWS[:7, 2:])))
@@ -243,7 +243,8 @@ def test_shares_are_shares(terms, law):
 def test_a_factor_in_front_changes_nothing(terms, factor, law):
     scaled = [Term(term.features, term.function, factor * term.weight, term.coefficients) for term in terms]
     one, other = gradient(decide(*terms), law), gradient(decide(*scaled), law)
-    assert one.method == other.method == "closed form"
+    assert one.method == other.method
+    assert "Monte Carlo" not in one.method
     assert list(other.features.values()) == pytest.approx(list(one.features.values()), abs=1e-12)
 
 

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 
 # Okabe & Ito (2008): told apart with any kind of colour vision. Markers differ as well.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D31", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")  # one more than colours: pairs differ up to 72
 _COLUMNS = 4
 
 
@@ -54,8 +54,15 @@ def draw_importances(
         Line2D([], [], color=_style(place)[0], marker=_style(place)[1], linestyle="none", label=method)
         for place, method in enumerate(methods)
     ]
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    # About nine letters an inch at this size, and room for marker and gap.
+    n_fitting = max(1, int(3.5 * n_columns * 9 / (longest + 8)))
     legend = figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(7, len(handles)), frameon=False
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(n_fitting, len(handles)),
+        frameon=False,
+        fontsize=9,
     )
     for text in legend.get_texts():
         text.set_parse_math(False)  # a user's name may hold a dollar sign

@@ -1,0 +1,26 @@
+"""Training speed of the compact network beside the published one, in one run: ``make speed``."""
+
+from dataclasses import replace
+
+import pytest
+
+import synthetic
+from benchmark import training
+
+N_PATIENTS = 1600
+
+
+@pytest.fixture(scope="module")
+def train():
+    return synthetic.generate(synthetic.scenario("paper-F4"), seed=0, n=N_PATIENTS).train
+
+
+@pytest.mark.parametrize("name", ["hybrid", "hybrid-s1"])
+@pytest.mark.benchmark(group="training, one epoch")
+def test_one_epoch(benchmark, train, name):
+    plan = replace(training.PLANS[name], max_epochs=1)
+    network = benchmark.pedantic(
+        training.fit, args=(name, train), kwargs={"seed": 0, "plan": plan}, rounds=3, warmup_rounds=1
+    )
+    benchmark.extra_info["patients_per_second"] = len(train) / benchmark.stats.stats.min
+    assert network.groups["axial"] == slice(0, 10)

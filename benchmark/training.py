@@ -42,8 +42,12 @@ class TrainingPlan:
 
 
 PLANS = {
-    # As published, but for early stopping, which there looked at the test data.
-    "hybrid-s1": TrainingPlan(learning_rate=1e-3, schedule="constant", weight_decay=0.0),
+    # Adam, at most 1e-3, batches of 128, as published. Two things differ: the epoch is chosen on a part of
+    # the training split, not on test data; and the rate is annealed, since at a constant one the batch
+    # statistics were still off when training stopped (on F6 an accuracy of 0.80 at an AUROC of 0.99).
+    "hybrid-s1": TrainingPlan(
+        learning_rate=1e-3, schedule="one_cycle", weight_decay=0.0, max_epochs=8, patience=8
+    ),
     # The decay was chosen by accuracy on a part of the training split alone, see results/reference/decay.py:
     # between 0.01 and 1 it makes no difference there.
     "hybrid": TrainingPlan(

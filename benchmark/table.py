@@ -221,7 +221,7 @@ def _summary(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _pooled(values: pd.Series) -> float:
-    return float(np.sqrt(np.mean(np.square(values.to_numpy(float))))) if len(values) else np.nan
+    return float(score.pooled_rmse(values.to_numpy(float))) if len(values) else np.nan
 
 
 def fidelity(table: pd.DataFrame) -> pd.DataFrame:

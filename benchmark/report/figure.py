@@ -18,6 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from synthetic.cache import replacing
+
 # Okabe & Ito (2008): told apart with any kind of colour vision. Markers differ as well.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D31", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")  # one more than colours: pairs differ up to 72
@@ -102,8 +104,6 @@ def _style(place: int) -> tuple[str, str]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure whole or not at all, in the format of the path's suffix, without a date in it."""
-    from synthetic.cache import replacing  # noqa: PLC0415 - drawing alone does not need torch
-
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     # A fixed salt: the same picture is the same file.
     with mpl.rc_context({"svg.hashsalt": "plumbline"}), replacing(path) as file:

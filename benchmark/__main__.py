@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +28,11 @@ from rich.table import Table
 
 import methods
 import synthetic
-from benchmark import models, session
+from benchmark import executors, models, session
 from benchmark import suite as suites
 from benchmark.executors import default_workers
+from benchmark.truth_table import truth_table
+from synthetic.cache import replacing
 
 app = typer.Typer(
     help="Which multimodal importance method should you believe? A benchmark with known answers.",
@@ -39,6 +42,8 @@ app = typer.Typer(
 )
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+N_SHOWN = 400
+"""Patients that `plumbline show` draws: enough for the histogram of F, drawn in a moment."""
 
 
 @app.command("list")
@@ -48,7 +53,7 @@ def list_names(
     """List what there is, with a line on each."""
     rows = {
         "scenarios": lambda: [
-            (name, str(synthetic.scenario(name).decision), synthetic.describe(name))
+            (name, synthetic.describe(name), synthetic.scenario(name).expected)
             for name in synthetic.scenarios()
         ],
         "methods": lambda: [
@@ -70,11 +75,17 @@ def list_names(
 def run(
     suite: Annotated[str, typer.Argument(help="name of a suite; see 'plumbline list suites'")] = "paper",
     *,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="a scenario by name, or a TOML file, instead of the suite's; may be repeated"),
+    ] = None,
     images: Annotated[str, typer.Option(help="phantom, organamnist or organ-ac")] = "phantom",
     features: Annotated[
         str | None, typer.Option(help="latent features of real scans: autoencoder or pca")
     ] = None,
-    image_size: Annotated[int, typer.Option(help="pixels a side: 28, 64, 128 or 224")] = 28,
+    image_size: Annotated[
+        int | None, typer.Option(help="pixels a side: 28, 64, 128 or 224; the scenario's own by default")
+    ] = None,
     data_root: Annotated[Path | None, typer.Option(help="folder with the OrganMNIST files")] = None,
     model: Annotated[list[str] | None, typer.Option(help="instead of the suite's; may be repeated")] = None,
     method: Annotated[
@@ -108,6 +119,7 @@ def run(
         features=features,
         image_size=image_size,
         data_root=data_root,
+        scenarios=scenario or (),
         models=model,
         methods=method,
         n_seeds=seeds,
@@ -134,6 +146,86 @@ def run(
             err=True,
         )
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("show")
+def show(
+    scenario: Annotated[str, typer.Argument(help="name of a scenario, or a TOML file")],
+    *,
+    images: Annotated[str, typer.Option(help="phantom, organamnist or organ-ac")] = "phantom",
+    features: Annotated[str | None, typer.Option(help="latent features of real scans")] = None,
+    image_size: Annotated[int | None, typer.Option(help="pixels a side")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="folder with the OrganMNIST files")] = None,
+    seed: Annotated[int, typer.Option(help="data seed of the patients that are shown")] = 0,
+    out: Annotated[Path | None, typer.Option(help="picture; results/show/SCENARIO.png by default")] = None,
+) -> None:
+    """Show a scenario: patients, decision function and every truth, as text and as one picture."""
+    from benchmark.report.figure import save  # noqa: PLC0415 - drawing takes a second to load
+    from benchmark.report.scenario_figure import draw_scenario  # noqa: PLC0415
+    from benchmark.report.scenario_text import scenario_text  # noqa: PLC0415
+
+    chosen = session.find_scenario(scenario, images, features, image_size)
+    n = N_SHOWN if chosen.n is None or chosen.n > N_SHOWN else None
+    dataset = synthetic.generate(chosen, seed=seed, n=n, data_root=data_root)
+    console = _console()
+    console.print(scenario_text(chosen, dataset, dataset.truth))
+    path = out or Path("results") / "show" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', chosen.name)}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(draw_scenario(chosen, dataset, dataset.truth), path)
+    console.print(f"Picture: {path}", soft_wrap=True)
+
+
+@app.command("truths")
+def truths(
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help="names or TOML files; the whole catalogue by default")
+    ] = None,
+    *,
+    images: Annotated[str, typer.Option(help="phantom, organamnist or organ-ac")] = "phantom",
+    features: Annotated[str | None, typer.Option(help="latent features of real scans")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="folder with the OrganMNIST files")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="recall nothing from the cache")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="processes of one thread each; the processors by default")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="CSV file")] = Path("results") / "truths.csv",
+) -> None:
+    """Work out every truth of scenarios, with standard errors, and write them as one table."""
+    start = time.perf_counter()
+    names = scenarios or synthetic.scenarios(session.check_source(images))
+    chosen = [session.find_scenario(name, images, features, None) for name in names]
+    with (
+        executors.local(default_workers() if workers is None else workers) as executor,
+        _bar(len(chosen)) as advance,
+    ):
+        table = truth_table(chosen, executor, data_root=data_root, fresh=fresh, report=advance)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as file:
+        file.write(table.to_csv(index=False).encode())
+    seconds = time.perf_counter() - start
+    largest = table.loc[table["what"] == "modality", "standard_error"].max()
+    _console().print(
+        f"{len(chosen)} scenarios, largest standard error of a share {largest:.4f}, {seconds:.0f} s: {out}",
+        soft_wrap=True,
+    )
+
+
+@contextmanager
+def _bar(n: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar over scenarios on a terminal; elsewhere stay quiet."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("truths", total=n)
+        yield lambda name: bar.update(task, advance=1, description=name)
 
 
 @contextmanager

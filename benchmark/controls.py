@@ -26,4 +26,17 @@ def abstain(truth: Mapping[str, float], rng: np.random.Generator) -> Mapping[str
     return dict.fromkeys(truth, 1 / len(truth))
 
 
-CONTROLS: Mapping[str, Control] = {"truth": tell_truth, "random": guess, "uniform": abstain}
+TRUTH = "truth"
+
+CONTROLS: Mapping[str, Control] = {TRUTH: tell_truth, "random": guess, "uniform": abstain}
+
+
+def told(name: str, importances: Mapping[str, float], truth: Mapping[str, float]) -> Mapping[str, float]:
+    """Return what is scored against a truth: that truth itself for the control that tells it.
+
+    Args:
+        name: of the method or control.
+        importances: what it returned.
+        truth: the truth that it is scored against.
+    """
+    return truth if name == TRUTH else importances

@@ -191,7 +191,9 @@ class Bench:
         )
 
     def _control(self, job: Job) -> _Attributed:
-        return _Attributed(CONTROLS[job.method](self.truth["gradient"].modalities, self._rng(job)), 0, 0.0)
+        # The first truth; scored against another, the telling control tells that one (`controls.told`).
+        truth = next(iter(self.truth.values())).modalities
+        return _Attributed(CONTROLS[job.method](truth, self._rng(job)), 0, 0.0)
 
     def _attribute(self, job: Job, method: Method) -> _Attributed:
         """Run a method, or recall what it said: a combination shares the results of its components."""
@@ -244,8 +246,17 @@ def set_up(stage: Stage, data_root: str | None = None) -> Bench:
         explain, test = models.oracle_samples(dataset, "explain"), models.oracle_samples(dataset, "test")
     else:
         model, explain, test = _trained(stage, dataset), dataset.explain, dataset.test
-    learnt = fidelity(model, test, scenario.decision(dataset.latents["test"].double()))
-    return Bench(stage, model, explain, dataset.truth, learnt)
+    best = dataset.truth["bayes_accuracy"].summary
+    learnt = fidelity(
+        model,
+        test,
+        scenario.decision(dataset.latents["test"].double()),
+        chance=best["chance"],
+        ceiling=best["all"],
+    )
+    # Where an estimand is 0 for every modality (no interactions), there are no shares to compare with.
+    truth = {name: found for name, found in dataset.truth.items() if found.informative}
+    return Bench(stage, model, explain, truth, learnt)
 
 
 def _trained(stage: Stage, dataset: Dataset) -> HybridNetwork:

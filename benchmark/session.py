@@ -19,6 +19,7 @@ import pandas as pd
 from rich.console import Console
 
 import methods
+import synthetic
 from benchmark import executors, table
 from benchmark import run as runner
 from benchmark import suite as suites
@@ -27,13 +28,13 @@ from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard
 from benchmark.store import CONTROL, Result, Store, write_json
 from benchmark.suite import Job, Suite
 from methods.api import Method
+from synthetic import Scenario
 from synthetic import images as sources
 from synthetic.cache import replacing
 from synthetic.images import FeatureKind, Source
+from synthetic.names import check_known
 
 Report = Callable[[str, int], None]
-ESTIMANDS = ("gradient",)
-"""Truths that methods can be scored against."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Request:
     Attributes:
         suite: scenarios, models, seeds.
         images: image source.
-        features: latent features.
-        image_size: pixels a side.
+        features: latent features; None for each scenario's own.
+        image_size: pixels a side; None for each scenario's own.
         data_root: folder with the OrganMNIST files.
         model_names: instead of the suite's.
         method_names: methods to run; controls come on top.
@@ -53,12 +54,13 @@ class Request:
         n_explained: samples that a method gets.
         folder: where results go.
         own_methods: methods that no name leads to.
+        own_scenarios: scenarios instead of the suite's.
     """
 
     suite: Suite
     images: Source
-    features: FeatureKind
-    image_size: int
+    features: FeatureKind | None
+    image_size: int | None
     data_root: Path | None
     model_names: tuple[str, ...]
     method_names: tuple[str, ...]
@@ -67,6 +69,7 @@ class Request:
     n_explained: int
     folder: Path
     own_methods: tuple[Method, ...] = ()
+    own_scenarios: tuple[Scenario, ...] = ()
 
     @classmethod
     def from_options(
@@ -75,8 +78,9 @@ class Request:
         suite: str,
         images: str = "phantom",
         features: str | None = None,
-        image_size: int = 28,
+        image_size: int | None = None,
         data_root: Path | None = None,
+        scenarios: Iterable[str | Path | Scenario] = (),
         models: Sequence[str] | None = None,
         methods: Sequence[str] | None = None,
         n_seeds: int | None = None,
@@ -90,19 +94,18 @@ class Request:
         Raises:
             ValueError: naming the first thing that is wrong.
         """
-        if images not in get_args(Source):
-            raise ValueError(
-                f"The image source must be one of {', '.join(get_args(Source))}. Got {images!r}."
-            )
+        source = check_source(images)
         chosen = suites.get(suite)
-        kind = features or ("anatomy" if images == "phantom" else "autoencoder")
+        kind = features or (None if images == "phantom" else "autoencoder")
+        own = tuple(find_scenario(given, source, kind, image_size) for given in scenarios)
         if out is None:
-            words = [suite, images, *([kind] if images != "phantom" else [])]
-            words += [str(image_size)] if image_size != 28 else []
+            words = [suite, images, *([kind] if kind else []), *([str(image_size)] if image_size else [])]
+            if own:
+                words = [*(scenario.name for scenario in own[:3]), *(["and-more"] if len(own) > 3 else [])]
             out = Path("results") / "runs" / "-".join(words)
         return cls(
             suite=chosen,
-            images=images,  # pyright: ignore[reportArgumentType]  # checked above
+            images=source,
             features=kind,  # pyright: ignore[reportArgumentType]  # checked by the scenario
             image_size=image_size,
             data_root=data_root,
@@ -113,6 +116,13 @@ class Request:
             n_explained=n_explained,
             folder=out,
             own_methods=tuple(own_methods),
+            own_scenarios=own,
+        )
+
+    def scenarios(self) -> dict[str, Scenario]:
+        """Return the scenarios of the run by name."""
+        return suites.load_scenarios(
+            self.suite, self.images, self.features, self.image_size, own=self.own_scenarios
         )
 
     def jobs(self) -> list[Job]:
@@ -122,6 +132,7 @@ class Request:
             images=self.images,
             features=self.features,
             image_size=self.image_size,
+            own_scenarios=self.own_scenarios,
             model_names=self.model_names,
             method_names=self.method_names,
             own_names=tuple(method.name for method in self.own_methods),
@@ -129,6 +140,39 @@ class Request:
             n_patients=self.n_patients,
             n_explained=self.n_explained,
         )
+
+
+def check_source(images: str) -> Source:
+    """Return the image source of a name, or raise a ValueError that lists them."""
+    if images not in get_args(Source):
+        raise ValueError(f"The image source must be one of {', '.join(get_args(Source))}. Got {images!r}.")
+    return images  # pyright: ignore[reportReturnType]
+
+
+def find_scenario(
+    given: str | Path | Scenario, images: str, features: str | None, image_size: int | None
+) -> Scenario:
+    """Return a scenario from the catalogue, from a TOML file, or as it was given.
+
+    Args:
+        given: name, path that ends in ``.toml``, or scenario.
+        images: image source of a scenario by name; the others have their own.
+        features: latent features of a scenario by name; None for its own.
+        image_size: pixels a side of a scenario by name; None for its own.
+
+    Raises:
+        ValueError: if there is no such scenario or source, or the file holds none.
+    """
+    if isinstance(given, Scenario):
+        return given
+    if str(given).endswith(".toml"):
+        return synthetic.load_scenario(Path(given))
+    return synthetic.scenario(
+        str(given),
+        source=check_source(images),
+        features=features,  # pyright: ignore[reportArgumentType]  # checked by the scenario
+        image_size=image_size,
+    )
 
 
 def _choose(asked: Sequence[str]) -> tuple[str, ...]:
@@ -188,13 +232,9 @@ def run(request: Request, *, workers: int = 1, report: Report = lambda _what, _n
     store = Store(request.folder)
     # Missing or broken data is found here, once, before any worker starts; features are fitted here, once.
     report("preparing data", 0)
-    sources.prepare(
-        request.images,
-        size=request.image_size,
-        kind=request.features,
-        n=jobs[0].stage.n_patients,
-        data_root=request.data_root,
-    )
+    needed = {(it.images, it.image_size, it.features, it.n_patients) for it in (job.stage for job in jobs)}
+    for source, size, kind, n in sorted(needed, key=repr):
+        sources.prepare(source, size=size, kind=kind, n=n, data_root=request.data_root)
     with executor:
         results = runner.run(
             jobs,
@@ -233,14 +273,12 @@ def write(outcome: Outcome, request: Request, *, command: str) -> Path:
             outcome.shares,
             table.case_errors(outcome.scores),
             outcome.fidelity,
+            table.by_estimand(outcome.scores),
             title=_title(request),
             command=command,
         ),
     )
-    labels = {
-        name: str(scenario.decision)
-        for name, scenario in suites.load_scenarios(request.suite, request.images, request.features).items()
-    }
+    labels = {name: str(scenario.decision) for name, scenario in request.scenarios().items()}
     board = outcome.leaderboard
     shown = list(dict.fromkeys(board.loc[board["targets"] != CONTROL, "method"]))
     for model, rows in outcome.shares.groupby("model"):
@@ -263,7 +301,12 @@ def show(outcome: Outcome, request: Request, console: Console) -> None:
         least, mean = networks["accuracy"].min(), networks["accuracy"].mean()
         note = f"Networks: test accuracy {least:.3f} at least, {mean:.3f} on average"
         console.print(
-            note + (f"; {n_low} below {table.FIDELITY_GATE} do not count." if n_low else "."),
+            note
+            + (
+                f"; {n_low} learnt less than {table.FIDELITY_GATE:.0%} of what there is and do not count."
+                if n_low
+                else "."
+            ),
             style="dim",
             soft_wrap=True,
         )
@@ -274,6 +317,7 @@ def evaluate(
     *,
     estimand: str = "gradient",
     suite: str = "smoke",
+    scenarios: Iterable[str | Path | Scenario] = (),
     images: str = "phantom",
     data_root: Path | None = None,
     n_seeds: int | None = None,
@@ -287,6 +331,7 @@ def evaluate(
             model's fusion features, or modality → value; or a ``methods.Method``.
         estimand: the truth that it targets.
         suite: which scenarios and models.
+        scenarios: instead of the suite's: names, TOML files or ``synthetic.Scenario`` objects.
         images: image source.
         data_root: folder with the OrganMNIST files.
         n_seeds: instead of the suite's.
@@ -309,11 +354,11 @@ def evaluate(
         >>> "norm" in set(board["method"])
         True
     """
-    if estimand not in ESTIMANDS:
-        raise ValueError(f"The 'estimand' must be one of {', '.join(ESTIMANDS)}. Got {estimand!r}.")
+    check_known("estimand", estimand, synthetic.ESTIMANDS)
     method = methods.as_method(function, estimand=estimand)
     request = Request.from_options(
         suite=suite,
+        scenarios=scenarios,
         images=images,
         data_root=data_root,
         n_seeds=n_seeds,
@@ -327,8 +372,10 @@ def evaluate(
 
 
 def _title(request: Request) -> str:
-    kind = "" if request.images == "phantom" else f", {request.features} features"
-    size = "" if request.image_size == 28 else f", {request.image_size} pixels"
+    if request.own_scenarios:
+        return "Scenario " + ", ".join(scenario.name for scenario in request.own_scenarios)
+    kind = f", {request.features} features" if request.features else ""
+    size = f", {request.image_size} pixels" if request.image_size else ""
     return f"Suite {request.suite.name} on {request.images} images{kind}{size}"
 
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
-import platform
 import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
-import torch
 
 from benchmark.suite import Job
 from methods.api import Method
 from synthetic.cache import replacing
+from synthetic.fingerprint import source_fingerprint
 
 SCHEMA = 1
-_ROOT = Path(__file__).resolve().parents[1]
 
 CONTROL = "control"
 """What controls target."""
@@ -63,25 +57,9 @@ class Result:
     error: str = ""
 
 
-@cache
-def fingerprint(*places: str) -> str:
-    """Return a hash of the project's code below the places, so that changed code makes results anew.
-
-    Comments and layout do not count; the versions of Python, torch and NumPy do.
-    """
-    versions = f"{platform.python_version()} {torch.__version__} {np.__version__}"
-    digest = hashlib.sha256(versions.encode())
-    for place in places:
-        path = _ROOT / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            code = ast.dump(ast.parse(file.read_bytes()))
-            digest.update(f"{file.relative_to(_ROOT).as_posix()}\0{code}\0".encode())
-    return digest.hexdigest()[:16]
-
-
 def model_fingerprint() -> str:
     """Return the hash of the source that decides what a trained network is."""
-    return fingerprint("synthetic", "benchmark/models", "benchmark/training.py")
+    return source_fingerprint("synthetic", "benchmark/models", "benchmark/training.py")
 
 
 def job_key(job: Job, method: Method | None) -> str:
@@ -97,7 +75,10 @@ def job_key(job: Job, method: Method | None) -> str:
     identity: dict[str, object] = {
         "schema": SCHEMA,
         "job": job.as_dict(),
-        "source": [model_fingerprint(), fingerprint("methods", "benchmark/controls.py", "benchmark/run.py")],
+        "source": [
+            model_fingerprint(),
+            source_fingerprint("methods", "benchmark/controls.py", "benchmark/run.py"),
+        ],
     }
     if method is not None:
         identity["method"] = [method.name, method.version, method.aggregation, method.needs_labels]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import methods
@@ -36,13 +36,15 @@ class Suite:
     n_patients: int | None = None
 
 
+_PAPER = tuple(f"paper-F{case}" for case in range(8))
+
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
     for suite in (
         Suite(
             "smoke",
             "the eight cases on the true decision function: no training, seconds",
-            synthetic.scenarios(),
+            _PAPER,
             (models.ORACLE,),
             n_seeds=1,
             n_patients=2000,
@@ -50,8 +52,15 @@ SUITES: Mapping[str, Suite] = {
         Suite(
             "paper",
             "the eight cases of Azmat & Alessio (2022), on the true decision function and trained networks",
-            synthetic.scenarios(),
+            _PAPER,
             (models.ORACLE, "hybrid"),
+        ),
+        Suite(
+            "catalogue",
+            "every scenario on the true decision function: where methods part ways by themselves",
+            synthetic.scenarios(),
+            (models.ORACLE,),
+            n_seeds=1,
         ),
         Suite(
             "full",
@@ -74,12 +83,35 @@ def get(name: str) -> Suite:
 
 
 def load_scenarios(
-    suite: Suite, images: Source, features: FeatureKind | None, image_size: int = 28
+    suite: Suite,
+    images: Source,
+    features: FeatureKind | None = None,
+    image_size: int | None = None,
+    *,
+    own: Sequence[Scenario] = (),
 ) -> dict[str, Scenario]:
-    """Return the scenarios of a suite by name, on the given images."""
+    """Return the scenarios of a run by name: those of a suite that work on the images, or a user's own.
+
+    Args:
+        suite: names the scenarios.
+        images: image source.
+        features: latent features; None for each scenario's own.
+        image_size: pixels a side; None for each scenario's own.
+        own: scenarios instead of the suite's; their images are their own.
+
+    Raises:
+        ValueError: if two of the own scenarios have one name.
+    """
+    if own:
+        names = [scenario.name for scenario in own]
+        if len(set(names)) != len(names):
+            raise ValueError(f"The scenarios of a run must have distinct names. Got {names}.")
+        return dict(zip(names, own, strict=True))
+    possible = synthetic.scenarios(images)
     return {
         name: synthetic.scenario(name, source=images, image_size=image_size, features=features)
         for name in suite.scenarios
+        if name in possible
     }
 
 
@@ -96,6 +128,7 @@ class Stage:
         model: name of the model.
         data_seed: decides patients.
         train_seed: decides weights and batches.
+        definition: a scenario that is not in the catalogue, as TOML; else empty.
     """
 
     scenario: str
@@ -106,9 +139,12 @@ class Stage:
     model: str
     data_seed: int
     train_seed: int
+    definition: str = ""
 
     def load_scenario(self) -> Scenario:
         """Return the scenario."""
+        if self.definition:
+            return synthetic.from_toml(self.definition, origin=self.scenario)
         return synthetic.scenario(
             self.scenario, source=self.images, image_size=self.image_size, features=self.features
         )
@@ -145,7 +181,8 @@ def plan(
     *,
     images: Source = "phantom",
     features: FeatureKind | None = None,
-    image_size: int = 28,
+    image_size: int | None = None,
+    own_scenarios: Sequence[Scenario] = (),
     model_names: tuple[str, ...] | None = None,
     method_names: tuple[str, ...] | None = None,
     own_names: tuple[str, ...] = (),
@@ -161,8 +198,9 @@ def plan(
     Args:
         suite: which scenarios, models and seeds.
         images: image source.
-        features: latent features; None for the source's default.
-        image_size: pixels a side.
+        features: latent features; None for each scenario's own.
+        image_size: pixels a side; None for each scenario's own.
+        own_scenarios: scenarios instead of the suite's.
         model_names: instead of the suite's.
         method_names: instead of every registered method; controls are always added.
         own_names: names of methods that are in no registry.
@@ -190,20 +228,21 @@ def plan(
                 f"The method name {name!r} is taken by a built-in method or control. "
                 "Give your function another name."
             )
-    if n_patients is None and images == "phantom":
+    if n_patients is None and images == "phantom" and not own_scenarios:
         n_patients = suite.n_patients
-    scenarios = load_scenarios(suite, images, features, image_size)
+    scenarios = load_scenarios(suite, images, features, image_size, own=own_scenarios)
     return [
         Job(
             Stage(
                 scenario=name,
-                images=images,
+                images=scenario.source,
                 features=scenario.features,
-                image_size=image_size,
+                image_size=scenario.image_size,
                 n_patients=scenario.n if n_patients is None else n_patients,
                 model=model,
                 data_seed=seed,
                 train_seed=seed,
+                definition=_definition(scenario),
             ),
             method=method,
             method_seed=seed,
@@ -214,3 +253,19 @@ def plan(
         for model in chosen_models
         for method in (*dict.fromkeys((*chosen, *own_names)), *CONTROLS)
     ]
+
+
+def _definition(scenario: Scenario) -> str:
+    """Return the TOML of a scenario that its name alone does not lead to."""
+    if scenario.name in synthetic.scenarios():
+        known = synthetic.scenario(scenario.name)
+        if not known.needs_rendering or scenario.source == "phantom":
+            known = synthetic.scenario(
+                scenario.name,
+                source=scenario.source,
+                image_size=scenario.image_size,
+                features=scenario.features,
+            )
+        if known == scenario:
+            return ""
+    return synthetic.to_toml(scenario)

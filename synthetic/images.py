@@ -11,12 +11,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from synthetic import features, medmnist, phantom
-from synthetic.law import Gaussian, Population
+from synthetic.law import GaussianCopula, Population
+from synthetic.names import check_known
 from synthetic.seeding import numpy_rng
 from synthetic.types import Modality
 
 Source = Literal["phantom", "organamnist", "organ-ac"]
-FeatureKind = Literal["anatomy", "autoencoder", "pca"]
+FeatureKind = Literal["anatomy", "lesion", "autoencoder", "pca"]
 Split = Literal["train", "explain", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 N_FEATURES = 10
@@ -48,7 +49,7 @@ class ImageDraw:
 
     images: Mapping[Split, Mapping[str, np.ndarray]]
     latents: Mapping[Split, np.ndarray]
-    law: tuple[Gaussian | Population, ...]
+    law: tuple[GaussianCopula | Population, ...]
 
 
 def modalities(source: Source, kind: FeatureKind) -> tuple[Modality, ...]:
@@ -59,7 +60,7 @@ def modalities(source: Source, kind: FeatureKind) -> tuple[Modality, ...]:
     """
     if source not in _VIEWS:
         raise ValueError(f"The image 'source' must be one of {', '.join(_VIEWS)}. Got {source!r}.")
-    allowed = ("anatomy",) if source == "phantom" else ("autoencoder", "pca")
+    allowed = phantom.KINDS if source == "phantom" else ("autoencoder", "pca")
     if kind not in allowed:
         raise ValueError(
             f"The 'features' of {source} images must be {' or '.join(map(repr, allowed))}. Got {kind!r}."
@@ -68,8 +69,8 @@ def modalities(source: Source, kind: FeatureKind) -> tuple[Modality, ...]:
         Modality(
             view,
             "image",
-            phantom.LATENTS[view]
-            if kind == "anatomy"
+            phantom.latent_names(view, kind=kind)
+            if source == "phantom"
             else tuple(f"{kind}_{place}" for place in range(N_FEATURES)),
         )
         for view in _VIEWS[source]
@@ -88,7 +89,8 @@ def draw(
     """Draw the images of one data seed.
 
     The draw depends on the source and the seed alone, so scenarios that differ in their decision function
-    share their patients: differences between them are not differences between draws.
+    share their patients: differences between them are not differences between draws. Phantoms with and
+    without a lesion share them as well, but for what the lesion shows.
 
     Args:
         source: image source.
@@ -99,11 +101,12 @@ def draw(
         data_root: folder with the OrganMNIST files.
 
     Raises:
-        ValueError: if the size or number is impossible for the source.
+        ValueError: if the size, number or features are impossible for the source.
         synthetic.medmnist.DataError: if a file is missing or broken.
     """
+    modalities(source, kind)  # says what the source does not have
     if source == "phantom":
-        return _draw_phantom(size, n, seed)
+        return _draw_phantom(size, n, kind, seed)
     root = None if data_root is None else str(data_root)
     return _draw_organs(source, size, kind, n, seed, root)
 
@@ -121,14 +124,38 @@ def prepare(
         data_root: folder with the OrganMNIST files.
 
     Raises:
-        ValueError: if the size or number is impossible for the source.
+        ValueError: if the size, number or features are impossible for the source.
         synthetic.medmnist.DataError: if a file is missing or broken.
     """
+    modalities(source, kind)  # says what the source does not have
     if source == "phantom":
         phantom.check_size(size)
         _phantom_sizes(n)
     else:
         _organ_pairs(source, size, kind, n, 0, None if data_root is None else str(data_root))
+
+
+def phantom_nuisance(
+    n: int, *, view: str, split: Split, seed: int, size: int | None = None
+) -> phantom.Nuisance:
+    """Draw again the nuisance variation behind the first n phantom images of a split.
+
+    Args:
+        n: number of patients.
+        view: ``"axial"`` or ``"coronal"``.
+        split: ``"train"``, ``"explain"`` or ``"test"``.
+        seed: data seed.
+        size: image height and width in pixels, for the images' own noise; None for no noise.
+
+    Returns:
+        What `synthetic.phantom.slice_hu` needs, with the same latent features, to give the images of `draw`.
+
+    Raises:
+        ValueError: for an unknown view, split or size.
+    """
+    check_known("view", view, phantom.VIEWS)
+    check_known("split", split, SPLITS)
+    return phantom.draw_nuisance(n, _phantom_rng(view, split, seed), size=size)
 
 
 def split_sizes(shares: Mapping[Split, float], n: int) -> dict[Split, int]:
@@ -155,7 +182,7 @@ def _phantom_sizes(n: int | None) -> dict[Split, int]:
 
 # Rendering takes seconds and several scenarios in a row share it; one entry bounds the memory.
 @lru_cache(maxsize=1)
-def _draw_phantom(size: int, n: int | None, seed: int) -> ImageDraw:
+def _draw_phantom(size: int, n: int | None, kind: FeatureKind, seed: int) -> ImageDraw:
     sizes = _phantom_sizes(n)
     images, latents = {}, {}
     for split, n_split in sizes.items():
@@ -167,11 +194,17 @@ def _draw_phantom(size: int, n: int | None, seed: int) -> ImageDraw:
                 z[:, place * N_FEATURES : (place + 1) * N_FEATURES],
                 view=view,
                 size=size,
-                rng=numpy_rng("phantom", view, split, seed),
+                rng=_phantom_rng(view, split, seed),
+                kind=kind,
             )
             for place, view in enumerate(phantom.VIEWS)
         }
-    return ImageDraw(images, latents, (Gaussian(np.eye(2 * N_FEATURES)),))
+    return ImageDraw(images, latents, (GaussianCopula(np.eye(2 * N_FEATURES)),))
+
+
+def _phantom_rng(view: str, split: Split, seed: int) -> np.random.Generator:
+    """Return the stream of a split's nuisance variation, the same for every size and kind."""
+    return numpy_rng("phantom", view, split, seed)
 
 
 @lru_cache(maxsize=1)
@@ -222,7 +255,7 @@ def _organ_pairs(
 
 @lru_cache(maxsize=2)
 def _scan_features(flag: str, size: int, kind: FeatureKind, data_root: str | None) -> _Pool:
-    if kind == "anatomy":
-        raise ValueError("The 'features' of real scans must be 'autoencoder' or 'pca'. Got 'anatomy'.")
+    if kind in ("anatomy", "lesion"):
+        raise ValueError(f"The 'features' of real scans must be 'autoencoder' or 'pca'. Got {kind!r}.")
     scans = medmnist.load(flag, data_root=data_root, size=size)
     return scans, features.latent_features(scans.images, kind=kind, n_features=N_FEATURES).values

@@ -6,6 +6,10 @@ how most abdominal CT is read. Fixed points from the literature: fat −190…�
 and 160 HU (unlikely; Pickhardt et al. 2013, Annals of Internal Medicine 158:588). The other means are
 typical values of enhanced organs. The spreads, and the independence of the organs, are design choices:
 every latent changes the image about as much as any other, and stays inside the display window up to |z| = 4.
+
+The lesion imitates what is seen in the liver in that phase: nearly all contrasts are negative, from a
+cyst's −100 HU over a metastasis' −50 HU to none. It is small on purpose, a sixth of the stomach whose column
+it takes, and lies elsewhere in every patient.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from synthetic.phantom_canvas import Array, Canvas
+    from synthetic.phantom_canvas import Array, Canvas, Values
 
 BLACK = -200.0
 """HU of air, gas and lung: all lie below the window, and soft edges are to be soft after windowing."""
@@ -33,6 +37,8 @@ N_MOVES = 7
 """Nuisance displacements (x, y) of single organs that a view uses."""
 N_TEXTURES = 9
 """Nuisance attenuations of single bowel loops and sizes of gas pockets that a view uses at most."""
+N_PLACE = 2
+"""Nuisance numbers behind the place of a lesion."""
 
 VISCERAL_FAT = -95.0
 _FAT = -105.0
@@ -43,6 +49,13 @@ _RIB = 200.0
 _DISC = 90.0
 _MOVE_SD = 0.6  # mm
 _TEXTURE_SD = 6.0  # HU
+_LESION_RADIUS = 14.0  # mm
+# Centres of lesions (mm): along a quarter of an ellipse, from the right flank to the left lobe, and a little
+# to either side. There a whole lesion is in the liver, at all but extreme sizes of liver and body, and clear
+# of gallbladder, kidney and vessels.
+_LESION_ARC_CENTRE = (-28.0, -8.0)
+_LESION_ARC = (64.0, 50.0)
+_LESION_ARC_SPREAD = 0.06  # share of the half axes
 
 
 @dataclass(frozen=True)
@@ -92,20 +105,57 @@ ANATOMY: Mapping[str, tuple[Latent, ...]] = MappingProxyType(
 )
 
 
-def paint(view: str, canvas: Canvas, latents: Array, moves: Array, textures: Array) -> None:
+LESION_CONTRAST = Latent("lesion_contrast", -60.0, 30.0, "HU")
+"""Attenuation of a focal liver lesion, less that of the liver around it."""
+
+LATENTS_OF_KIND: Mapping[str, Mapping[str, tuple[Latent, ...]]] = MappingProxyType(
+    {
+        "anatomy": ANATOMY,
+        "lesion": MappingProxyType(
+            {
+                "axial": tuple(
+                    LESION_CONTRAST if latent.name == "stomach_attenuation" else latent
+                    for latent in ANATOMY["axial"]
+                ),
+                "coronal": ANATOMY["coronal"],
+            }
+        ),
+    }
+)
+"""Kind of latent features → view → its latents. What is not among them is painted at its mean."""
+
+
+def paint(
+    view: str, canvas: Canvas, latents: Array, moves: Array, textures: Array, place: Array, *, kind: str
+) -> None:
     """Paint k slices of a view.
 
     Args:
         view: ``"axial"`` or ``"coronal"``.
         canvas: receives the organs.
-        latents: standardised ``[k, 10]``.
+        latents: standardised ``[k, 10]``, columns as in ``LATENTS_OF_KIND[kind][view]``.
         moves: standard normals ``[k, 2 · N_MOVES]``, displacements of organs.
         textures: standard normals ``[k, N_TEXTURES]``.
+        place: standard normals ``[k, N_PLACE]``, where a lesion lies.
+        kind: ``"anatomy"``, or ``"lesion"`` for a lesion in the axial view's liver.
     """
-    quantities = {
-        latent.name: latent.mean + latent.sd * z for latent, z in zip(ANATOMY[view], latents.T, strict=True)
-    }
+    quantities: dict[str, Values] = {latent.name: latent.mean for latent in ANATOMY[view]}
+    for latent, z in zip(LATENTS_OF_KIND[kind][view], latents.T, strict=True):
+        quantities[latent.name] = latent.mean + latent.sd * z
+    if LESION_CONTRAST.name in quantities:
+        quantities["lesion_x"], quantities["lesion_y"] = _lesion_centre(place)
     _PAINTERS[view](canvas, quantities, _moves(moves), iter(_TEXTURE_SD * textures.T))
+
+
+def _lesion_centre(place: Array) -> tuple[Array, Array]:
+    """Place lesions along an arc in the liver, mm; ``place`` holds standard normals ``[k, 2]``."""
+    # Polar coordinates of two normals are two independent uniform numbers.
+    first, second = place.T
+    across = np.arctan2(second, first) / np.pi  # −1 … 1
+    along = 1 - np.exp(-0.5 * (first**2 + second**2))  # 0 … 1
+    angle, radius = 0.5 * np.pi * along, 1 + _LESION_ARC_SPREAD * across
+    (x, y), (a, b) = _LESION_ARC_CENTRE, _LESION_ARC
+    return x - a * radius * np.cos(angle), y - b * radius * np.sin(angle)
 
 
 def _moves(moves: Array) -> Iterator[tuple[Array, Array]]:
@@ -114,7 +164,7 @@ def _moves(moves: Array) -> Iterator[tuple[Array, Array]]:
 
 
 def _paint_axial(
-    canvas: Canvas, of: Mapping[str, Array], moves: Iterator[tuple[Array, Array]], textures: Iterator[Array]
+    canvas: Canvas, of: Mapping[str, Values], moves: Iterator[tuple[Array, Array]], textures: Iterator[Array]
 ) -> None:
     """Paint a slice at the level of the kidneys' upper halves, seen from the feet, front side up."""
     muscle, bone, vessels = of["muscle_attenuation"], of["vertebra_density"], of["vessel_enhancement"]
@@ -133,6 +183,12 @@ def _paint_axial(
         (-124 + size + dx, -4 + (size - 62) * 0.5 + dy), (size, size + 10), of["liver_attenuation"]
     )
     canvas.ellipse((-28 + (size - 62) * 0.6 + dx, -52 + dy), (48, 25), of["liver_attenuation"], tilt=-12)
+    if LESION_CONTRAST.name in of:
+        canvas.ellipse(
+            (of["lesion_x"] + dx, of["lesion_y"] + dy),
+            (_LESION_RADIUS, _LESION_RADIUS),
+            of["liver_attenuation"] + of[LESION_CONTRAST.name],
+        )
     canvas.ellipse((-38 + dx, -30 + dy), (7, 10), 15 + next(textures), tilt=-30)
 
     # Pancreas and bowel loops in front of the great vessels.
@@ -179,7 +235,7 @@ def _paint_axial(
 
 
 def _paint_coronal(
-    canvas: Canvas, of: Mapping[str, Array], moves: Iterator[tuple[Array, Array]], textures: Iterator[Array]
+    canvas: Canvas, of: Mapping[str, Values], moves: Iterator[tuple[Array, Array]], textures: Iterator[Array]
 ) -> None:
     """Paint a slice through the kidneys, from the lung bases to the pelvis, seen from the front."""
     muscle, bone, top = of["muscle_attenuation"], of["pelvis_density"], of["diaphragm_height"]
@@ -243,5 +299,5 @@ def _paint_coronal(
 
 
 _PAINTERS: Mapping[
-    str, Callable[[Canvas, Mapping[str, Array], Iterator[tuple[Array, Array]], Iterator[Array]], None]
+    str, Callable[[Canvas, Mapping[str, Values], Iterator[tuple[Array, Array]], Iterator[Array]], None]
 ] = MappingProxyType({"axial": _paint_axial, "coronal": _paint_coronal})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -137,6 +137,56 @@ def as_float(value: Tensor) -> Tensor:
     return copy.div_(255.0) if value.dtype == torch.uint8 else copy
 
 
+@dataclass(frozen=True, eq=False)
+class SubsetValues:
+    """One number for every subset of the modalities.
+
+    Modalities that change nothing are left out of the table: a subset has the value of what is left of it.
+
+    Attributes:
+        modalities: all names that may be asked for.
+        players: those that matter, in the order of the bits.
+        values: ``[2 ** players]``; bit i of the index stands for player i.
+    """
+
+    modalities: tuple[str, ...]
+    players: tuple[str, ...]
+    values: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (2 ** len(self.players),):
+            raise ValueError(
+                f"The 'values' must be one for each of the {2 ** len(self.players)} subsets of the players. "
+                f"Got shape {self.values.shape}."
+            )
+
+    def __getitem__(self, names: Iterable[str]) -> float:
+        """Return the value of a subset, given by its names."""
+        index = 0
+        for name in set(names):
+            if name not in self.modalities:
+                raise ValueError(f"There is no modality {name!r}. There are {', '.join(self.modalities)}.")
+            if name in self.players:
+                index |= 1 << self.players.index(name)
+        return float(self.values[index])
+
+    def items(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Yield each subset of the players, smallest first, and its value."""
+        n = len(self.players)
+        for index in sorted(range(2**n), key=lambda index: (index.bit_count(), index)):
+            names = tuple(name for place, name in enumerate(self.players) if index >> place & 1)
+            yield names, float(self.values[index])
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, SubsetValues)
+            and (self.modalities, self.players) == (other.modalities, other.players)
+            and np.array_equal(self.values, other.values)
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+
 @dataclass(frozen=True)
 class Truth:
     """The true value of one estimand for one scenario.
@@ -144,10 +194,19 @@ class Truth:
     Attributes:
         estimand: e.g. ``"gradient"``.
         modalities: modality name → share; non-negative, sums to 1.
-        features: ``"modality/latent"`` → share of that latent feature, on the same scale.
+        features: ``"modality/latent"`` → share of that latent feature; non-negative, sums to 1. Empty where
+            the estimand has no value for single features.
         standard_error: modality name → Monte-Carlo standard error of the share; 0 in closed form.
         method: how it was found: ``"closed form"``, ``"exact over the scans"`` (a mean over a finite
-            population) or ``"Monte Carlo, n = …"``.
+            population) or ``"quasi-Monte Carlo, n = …"``.
+        raw: modality name → value before normalising, in ``unit``; may be negative.
+        raw_standard_error: modality name → standard error of ``raw``.
+        unit: of ``raw``, e.g. ``"share of Var F"``, ``"accuracy"`` or ``"bits"``.
+        subsets: name of a quantity → its value for every set of modalities, where the estimand rests on it.
+        pairs: two modality names → raw interaction, where the estimand has one.
+        pairs_standard_error: standard errors of ``pairs``.
+        summary: further numbers by name, e.g. ``"synergy"``.
+        informative: False where every raw value is 0: the shares are then equal and say nothing.
     """
 
     estimand: str
@@ -155,6 +214,14 @@ class Truth:
     features: Mapping[str, float]
     standard_error: Mapping[str, float]
     method: str = "closed form"
+    raw: Mapping[str, float] = field(default_factory=dict)
+    raw_standard_error: Mapping[str, float] = field(default_factory=dict)
+    unit: str = ""
+    subsets: Mapping[str, SubsetValues] = field(default_factory=dict)
+    pairs: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    pairs_standard_error: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    summary: Mapping[str, float] = field(default_factory=dict)
+    informative: bool = True
 
     def __post_init__(self) -> None:
         values = np.array(list(self.modalities.values()), dtype=float)
@@ -181,10 +248,11 @@ class Dataset:
         train: for fitting models; early stopping holds out a part of it.
         explain: held out from training *and* from test; the only samples that methods receive.
         test: for the fidelity of the trained models, and nothing else.
-        truth: estimand → Truth.
+        truth: estimand → Truth, each worked out when it is first asked for.
         latents: split name → latent features ``[n, d]`` (float32), what the decision function reads.
-        threshold: label 1 iff F ≥ threshold; the training split's median of F.
+        thresholds: class c where F lies between thresholds c and c + 1, ascending; quantiles of F's law.
         decision_scale: standard deviation of F on the training split.
+        missing: split name → True where a latent is missing from the inputs ``[n, d]``; empty where none is.
     """
 
     scenario: str
@@ -195,5 +263,6 @@ class Dataset:
     test: Samples
     truth: Mapping[str, Truth]
     latents: Mapping[str, Tensor] = field(repr=False)
-    threshold: float
+    thresholds: tuple[float, ...]
     decision_scale: float
+    missing: Mapping[str, Tensor] = field(default_factory=dict, repr=False)

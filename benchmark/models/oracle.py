@@ -6,18 +6,27 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthetic.decision import DecisionFunction
 from synthetic.types import Dataset, Samples
 
 
 class Oracle:
-    """A fusion model whose inputs are the latent features and whose logit is (F − threshold) / scale."""
+    """A fusion model whose inputs are the latent features and whose logit is (F − threshold) / scale.
 
-    def __init__(self, decision: DecisionFunction, *, threshold: float, scale: float) -> None:
+    With three classes or more, log P(class c) − log P(class c − 1) = (F − threshold c) / scale, an
+    adjacent-categories logit (Agresti 2010): the most probable class is always the true one.
+
+    Args:
+        decision: F.
+        thresholds: between the classes, ascending.
+        scale: of F; decides how steep the probabilities are.
+    """
+
+    def __init__(self, decision: DecisionFunction, *, thresholds: tuple[float, ...], scale: float) -> None:
         self._decision = decision
-        self._threshold = threshold
+        self._thresholds = thresholds
         self._scale = scale
         self.groups = dict(decision.slices)
 
@@ -36,14 +45,15 @@ class Oracle:
         return torch.cat([inputs[name] for name in self.groups], dim=1)
 
     def classify(self, features: Tensor) -> Tensor:
-        """Return logits ``[n, 2]`` whose difference is (F − threshold) / scale."""
-        logit = (self._decision(features) - self._threshold) / self._scale
-        return torch.stack([-logit / 2, logit / 2], dim=1)
+        """Return logits ``[n, classes]``; of two, the difference is (F − threshold) / scale."""
+        steps = (self._decision(features)[:, None] - features.new_tensor(self._thresholds)) / self._scale
+        logits = nn.functional.pad(steps.cumsum(1), (1, 0))
+        return logits - logits.mean(1, keepdim=True)
 
 
 def oracle(dataset: Dataset, decision: DecisionFunction) -> Oracle:
     """Return the oracle of a dataset."""
-    return Oracle(decision, threshold=dataset.threshold, scale=dataset.decision_scale)
+    return Oracle(decision, thresholds=dataset.thresholds, scale=dataset.decision_scale)
 
 
 def oracle_samples(dataset: Dataset, split: Literal["explain", "test"]) -> Samples:

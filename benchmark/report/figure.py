@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from synthetic.cache import replacing
 
 # Okabe & Ito (2008): told apart with any kind of colour vision. Markers differ as well.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D31", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D31", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")  # one more than colours: pairs differ up to 72
 _COLUMNS = 4
 
@@ -93,13 +93,14 @@ def _panel(panel: Axes, shares: pd.DataFrame, methods: list[str]) -> None:
             elinewidth=1,
             zorder=3,
         )
-    panel.set_xticks(places, names, fontsize=8)
+    crowded = len(names) > 5
+    panel.set_xticks(places, names, fontsize=7 if crowded else 8, rotation=90 if crowded else 0)
     panel.set_ylim(0, 1.05)
     panel.spines[["top", "right"]].set_visible(False)
 
 
 def _style(place: int) -> tuple[str, str]:
-    return _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+    return COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -238,9 +238,21 @@ def test_the_oracles_logit_is_the_standardised_decision(case):
     scenario, dataset, oracle = case
     z = dataset.latents["test"].double()
     logits = oracle.classify(z)
-    expected = (scenario.decision(z) - dataset.threshold) / dataset.decision_scale
+    expected = (scenario.decision(z) - dataset.thresholds[0]) / dataset.decision_scale
     torch.testing.assert_close(logits[:, 1] - logits[:, 0], expected, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(logits.sum(1), torch.zeros(len(z), dtype=torch.float64))
+
+
+def test_the_oracle_of_three_classes_is_always_right_and_steps_at_the_thresholds():
+    scenario = synthetic.scenario("three-classes")
+    dataset = synthetic.generate(scenario, seed=0, n=400)
+    oracle = models.oracle(dataset, scenario.decision)
+    z = dataset.latents["test"].double()
+    logits = oracle.classify(z)
+    assert torch.equal(logits.argmax(1), dataset.test.labels)
+    for place, threshold in enumerate(dataset.thresholds):
+        expected = (scenario.decision(z) - threshold) / dataset.decision_scale
+        torch.testing.assert_close(logits[:, place + 1] - logits[:, place], expected)
 
 
 @pytest.mark.parametrize("split", ["explain", "test"])

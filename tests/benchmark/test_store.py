@@ -100,18 +100,5 @@ def test_the_key_changes_with_everything_that_decides_the_numbers(job, monkeypat
     assert store.job_key(job, replace(method, version="2")) != base
     assert store.job_key(job, replace(method, options={"n_points": 10})) != base
     assert store.job_key(job, replace(method, aggregation="absolute_mean")) != base
-    monkeypatch.setattr(store, "fingerprint", lambda *_: "other source")
+    monkeypatch.setattr(store, "source_fingerprint", lambda *_: "other source")
     assert store.job_key(job, method) != base
-
-
-def test_the_fingerprint_follows_the_source(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "_ROOT", tmp_path)
-    (tmp_path / "package").mkdir()
-    file = tmp_path / "package" / "a.py"
-    file.write_text("x = 1\n")
-    first = store.fingerprint.__wrapped__("package")
-    assert store.fingerprint.__wrapped__("package") == first
-    file.write_text("x  =  1  # the same\n")
-    assert store.fingerprint.__wrapped__("package") == first
-    file.write_text("x = 2\n")
-    assert store.fingerprint.__wrapped__("package") != first

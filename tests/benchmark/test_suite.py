@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -49,7 +50,7 @@ def test_phantoms_use_the_scenarios_own_number():
     ("call", "message"),
     [
         (lambda: suite.get("papr"), "Did you mean 'paper'"),
-        (lambda: suite.get("xyz"), "There are smoke, paper, full"),
+        (lambda: suite.get("xyz"), "There are smoke, paper, catalogue, full"),
         (lambda: suite.plan(suite.get("smoke"), n_seeds=0), "number of seeds must be at least 1. Got 0"),
         (
             lambda: suite.plan(suite.get("smoke"), n_explained=1),
@@ -63,3 +64,40 @@ def test_phantoms_use_the_scenarios_own_number():
 def test_wrong_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_catalogue_is_every_scenario_that_works_on_the_images():
+    for images in ("phantom", "organamnist"):
+        jobs = suite.plan(suite.get("catalogue"), images=images, method_names=("gradient",))
+        assert {job.stage.scenario for job in jobs} == set(synthetic.scenarios(images))
+
+
+def test_a_scenario_has_its_own_size_and_number_of_patients():
+    stages = {job.stage.scenario: job.stage for job in suite.plan(suite.get("catalogue"))}
+    assert (stages["size-64"].image_size, stages["small-sample"].n_patients) == (64, 500)
+    assert stages["lesion"].features == "lesion"
+
+
+def test_an_own_scenario_travels_with_its_stage():
+    mine = synthetic.Scenario(
+        "mine",
+        "one term",
+        (synthetic.Term(("labs/alt",)),),
+        tables={"labs": synthetic.Table(variables=("alt", "ast"))},
+        n=200,
+    )
+    jobs = suite.plan(suite.get("smoke"), own_scenarios=[mine], method_names=("gradient",))
+    assert {job.stage.scenario for job in jobs} == {"mine"}
+    assert jobs[0].stage.load_scenario() == mine
+    known = suite.plan(suite.get("smoke"), own_scenarios=[synthetic.scenario("xor")])
+    assert known[0].stage.definition == ""
+    assert known[0].stage.load_scenario() == synthetic.scenario("xor")
+    with pytest.raises(ValueError, match="distinct names"):
+        suite.plan(suite.get("smoke"), own_scenarios=[mine, mine])
+
+
+def test_a_changed_scenario_of_the_catalogue_is_not_taken_for_the_known_one():
+    changed = replace(synthetic.scenario("xor"), n=300)
+    stage = suite.plan(suite.get("smoke"), own_scenarios=[changed])[0].stage
+    assert stage.definition
+    assert stage.load_scenario() == changed

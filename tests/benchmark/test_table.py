@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -217,3 +219,53 @@ def test_models_are_not_mixed():
     assert dict(zip(board["model"], board["rmse"], strict=True)) == pytest.approx(
         {"hybrid": 0, "hybrid-s1": 0.4330127}
     )
+
+
+def two_truths(method, importances, targets, **job):
+    one = result(method, importances, truth=(0.4, 0.3, 0.2, 0.1), targets=targets, **job)
+    shapley = dict(zip(NAMES, (0.7, 0.1, 0.1, 0.1), strict=True))
+    return replace(
+        one,
+        truth={**one.truth, "shapley": shapley},
+        truth_se={**one.truth_se, "shapley": dict.fromkeys(NAMES, 0.0)},
+    )
+
+
+def test_a_method_is_ranked_on_the_truth_that_it_targets():
+    results = [
+        two_truths("slopes", (0.4, 0.3, 0.2, 0.1), "gradient"),
+        two_truths("shares", (0.7, 0.1, 0.1, 0.1), "shapley"),
+        two_truths("confused", (0.7, 0.1, 0.1, 0.1), "gradient"),
+    ]
+    scores = table.scores(results)
+    board = table.leaderboard(scores).set_index("method")
+    assert board.loc["slopes", "rmse"] == board.loc["shares", "rmse"] == 0
+    apart = score.rmse([0.4, 0.3, 0.2, 0.1], [0.7, 0.1, 0.1, 0.1])
+    assert board.loc["confused", "rmse"] == pytest.approx(apart)
+    assert board.loc["shares", "rmse_gradient"] == pytest.approx(apart)
+    assert table.leaderboard(scores, estimand="shapley").iloc[0]["method"] == "shares"
+    against = table.by_estimand(scores).loc["hybrid"]
+    assert against.loc["slopes", "gradient"] == against.loc["shares", "shapley"] == 0
+    assert against.loc["slopes", "shapley"] == pytest.approx(apart)
+
+
+def test_the_telling_control_tells_every_truth():
+    scores = table.scores([two_truths("truth", (0.4, 0.3, 0.2, 0.1), "control")])
+    assert list(scores["estimand"]) == ["gradient", "shapley"]
+    assert list(scores["rmse"]) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("learnt", "counts"),
+    [
+        ({"accuracy": 0.91}, True),
+        ({"accuracy": 0.89}, False),
+        ({"accuracy": 0.83, "ceiling": 0.85}, True),  # label noise: little is left to learn
+        ({"accuracy": 0.77, "ceiling": 0.85}, False),
+        ({"accuracy": 0.96, "chance": 0.95}, False),  # rare illness: calling everybody healthy is no skill
+        ({"accuracy": 0.995, "chance": 0.95}, True),
+    ],
+)
+def test_a_network_counts_by_the_share_of_what_can_be_learnt(learnt, counts):
+    one = replace(result("m", (1, 0, 0, 0)), fidelity={"auroc": 0.9, "r2": 0.9, **learnt})
+    assert list(table.fidelity(table.scores([one]))["counts"]) == [counts]

@@ -14,7 +14,13 @@ from benchmark.training import PLANS, Fidelity, TrainingPlan, fidelity, fit
 from synthetic.types import Samples
 
 QUICK = TrainingPlan(
-    learning_rate=1e-2, schedule="one_cycle", weight_decay=1e-2, batch_size=64, max_epochs=5, patience=5
+    learning_rate=1e-2,
+    schedule="one_cycle",
+    weight_decay=1e-2,
+    batch_size=64,
+    max_epochs=5,
+    min_steps=1,
+    patience=5,
 )
 
 
@@ -245,7 +251,9 @@ def test_the_best_epochs_weights_are_kept(monkeypatch, tables, losses, patience,
 
 
 def test_a_ruinous_epoch_is_undone(tables, monkeypatch):
-    plan = TrainingPlan(learning_rate=1e-2, schedule="constant", weight_decay=0.0, max_epochs=9, patience=9)
+    plan = TrainingPlan(
+        learning_rate=1e-2, schedule="constant", weight_decay=0.0, max_epochs=9, min_steps=1, patience=9
+    )
     good = fit("hybrid", tables, seed=0, plan=plan)
     epochs = []
 
@@ -325,3 +333,25 @@ def test_fidelity_by_hand(model, accuracy, auroc):
 def test_fidelity_needs_labels():
     with pytest.raises(ValueError, match=r"'test' samples must carry labels. Got none"):
         fidelity(Linear(), Samples({"a": COLUMN[:, None]}), COLUMN)
+
+
+@pytest.mark.parametrize(("n_steps", "n_epochs"), [(71, 8), (38, 8), (37, 9), (3, 100), (1, 300)])
+def test_few_patients_are_passed_through_more_often(n_steps, n_epochs):
+    plan = TrainingPlan(learning_rate=1e-3, schedule="one_cycle", weight_decay=0.0, max_epochs=8)
+    assert plan.n_epochs(n_steps) == n_epochs
+
+
+def test_fidelity_of_three_classes():
+    scenario = synthetic.scenario("three-classes")
+    dataset = synthetic.generate(scenario, seed=0, n=800)
+    learnt = fidelity(
+        models.oracle(dataset, scenario.decision),
+        models.oracle_samples(dataset, "test"),
+        scenario.decision(dataset.latents["test"].double()),
+        chance=1 / 3,
+    )
+    assert learnt.accuracy == 1
+    # The middle class lies between the others, so its probability ranks all but the farthest of them.
+    assert learnt.auroc > 0.99
+    assert 0.9 < learnt.r2 < 1
+    assert learnt.chance == pytest.approx(1 / 3)

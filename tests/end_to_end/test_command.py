@@ -12,6 +12,7 @@ from rich.console import Console
 
 import benchmark
 import methods
+import synthetic
 from benchmark import session
 from benchmark.__main__ import main
 
@@ -189,7 +190,9 @@ def test_trained_networks_give_the_same_numbers_with_one_worker_or_two(folder, m
         monkeypatch.setenv("PLUMBLINE_CACHE", str(folder / f"cache-{workers}"))  # each trains its own
         out = f"trained-{workers}"
         done = plumbline(
-            "run", "paper", *SMALL, "--model", "hybrid", "--workers", workers, "--out", out, cwd=folder
+            *("run", "paper", *SMALL, "--scenario", "paper-F4", "--scenario", "paper-F5"),
+            *("--model", "hybrid", "--workers", workers, "--out", out),
+            cwd=folder,
         )
         assert done.returncode == 0, done.stderr
         texts.append((folder / out / "importances.csv").read_text())
@@ -254,3 +257,87 @@ def test_a_run_in_which_everything_fails_says_why(folder):
     done = plumbline("run", "smoke", *SMALL, "--method", "broken:missing", "--out", "broken", cwd=folder)
     assert done.returncode == 2
     assert "has no 'missing'" in done.stderr
+
+
+MINE = """
+name = "mine"
+description = "a liver value in image and table"
+n = 300
+
+[tables]
+labs = ["sex", "alt", "crp"]
+
+[[terms]]
+features = "axial/liver_attenuation"
+
+[[terms]]
+features = ["labs/alt", "labs/crp"]
+
+[[correlations]]
+between = ["axial/liver_attenuation", "labs/alt"]
+value = -0.4
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    (tmp_path / "mine.toml").write_text(MINE, encoding="utf-8")
+    return tmp_path
+
+
+def test_an_own_scenario_is_shown_as_text_and_picture(mine):
+    done = plumbline("show", "mine.toml", cwd=mine)
+    assert done.returncode == 0, done.stderr
+    for words in ("alt [U/L]", "liver_attenuation", "Shapley", "AUROC", "results/show/mine.png"):
+        assert words in done.stdout
+    assert (mine / "results" / "show" / "mine.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_own_scenario_is_run_by_workers_and_in_process_alike(mine):
+    words = ("run", "smoke", "--scenario", "mine.toml", "--scenario", "xor", *SMALL, "--method", "gradient")
+    for workers in ("1", "2"):
+        done = plumbline(*words, "--workers", workers, "--out", workers, cwd=mine)
+        assert done.returncode == 0, done.stderr
+    first, second = (pd.read_csv(mine / name / "scores.csv").drop(columns="seconds") for name in "12")
+    pd.testing.assert_frame_equal(first, second)
+    assert set(first["scenario"]) == {"mine", "xor"}
+    # Exclusive-or has no information in one modality, so nothing is scored against that truth.
+    assert "information" in set(first.loc[first["scenario"] == "mine", "estimand"])
+    assert "information" not in set(first.loc[first["scenario"] == "xor", "estimand"])
+
+
+def test_all_truths_of_some_scenarios_in_one_table(mine):
+    for name, workers in (("one.csv", "1"), ("two.csv", "2")):
+        done = plumbline(
+            "truths", "graded", "xor", "mine.toml", "--fresh", "--workers", workers, "--out", name, cwd=mine
+        )
+        assert done.returncode == 0, done.stderr
+    assert (mine / "one.csv").read_bytes() == (mine / "two.csv").read_bytes()
+    table = pd.read_csv(mine / "one.csv")
+    graded = table[(table["scenario"] == "graded") & (table["what"] == "modality")]
+    shares = graded[graded["estimand"] == "gradient"].set_index("name")["share"]
+    assert dict(shares) == pytest.approx({"axial": 0.4, "coronal": 0.3, "clinical_a": 0.2, "clinical_b": 0.1})
+    assert set(graded["estimand"]) == set(synthetic.ESTIMANDS)
+    assert table.loc[table["what"] == "modality", "standard_error"].max() <= 0.002
+    pair = table[(table["scenario"] == "xor") & (table["name"] == "axial × clinical_a")]
+    assert pair["raw"].item() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("show", "xro"), "Did you mean 'xor'"),
+        (("show", "redundancy", "--images", "organamnist"), "needs rendered images"),
+        (("show", "nothing.toml"), "nothing.toml"),
+        (("truths", "grade"), "Did you mean 'graded'"),
+        (("run", "smoke", "--scenario", "fatty"), "Did you mean 'fatty-liver'"),
+    ],
+)
+def test_a_scenario_that_is_not_there_is_named(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plumbline", *words])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 import benchmark
+import synthetic
 from benchmark import __main__ as command
 from benchmark import session
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "synthetic" / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text, language):
@@ -52,16 +54,37 @@ def test_the_python_tour():
     assert str(dict(scope["dataset"].truth["gradient"].modalities)) in code
 
 
-def test_a_scenario_of_your_own():
+def test_a_scenario_of_your_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     scope = {}
     exec(blocks(CONTRIBUTING, "python")[0], scope)  # noqa: S102 - the document's own text
-    truth = scope["synthetic"].generate(scope["mine"], seed=0).truth["gradient"].modalities
-    assert truth["axial"] == pytest.approx(2 / 3)
-    assert truth["clinical_a"] == pytest.approx(1 / 3)
+    truth = scope["synthetic"].truths(scope["mine"])["shapley"].modalities
+    assert truth["axial"] > truth["labs"] > 0
+    assert truth["coronal"] == 0
+    assert synthetic.load_scenario("mine.toml") == scope["mine"]
+
+
+def test_the_toml_of_the_page_on_truths_is_a_scenario():
+    (text,) = blocks(PAGE, "toml")
+    mine = synthetic.from_toml(text)
+    assert mine.named_correlations["axial/liver_attenuation", "labs/alt"] == -0.4
+    assert synthetic.truths(mine)["total_effect"].modalities["labs"] > 0.1
+
+
+def test_the_page_on_truths_names_them_all():
+    for estimand in synthetic.ESTIMANDS:
+        assert f"| `{estimand}` |" in PAGE
+
+
+def test_every_picture_is_there():
+    for folder, text in ((ROOT, README), (ROOT / "synthetic", PAGE)):
+        for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
+            assert (folder / name).is_file(), name
 
 
 def commands():
-    lines = [line.split("#")[0].strip() for block in blocks(README, "sh") for line in block.splitlines()]
+    text = README + PAGE
+    lines = [line.split("#")[0].strip() for block in blocks(text, "sh") for line in block.splitlines()]
     asked = [line for line in lines if line.startswith("plumbline run")]
     through_make = re.findall(r'make benchmark ARGS="([^"]+)"', README + CONTRIBUTING)
     return asked + [f"plumbline run paper {options}" for options in through_make]
@@ -69,6 +92,7 @@ def commands():
 
 @pytest.mark.parametrize("line", commands())
 def test_the_commands_are_understood(line, tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text(blocks(PAGE, "toml")[0], encoding="utf-8")
     (tmp_path / "mine.py").write_text("def gradient_times_input(model, samples, rng): ...\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthetic.decision import DecisionFunction, Term, paper_terms, total
+from synthetic.decision import FUNCTIONS, DecisionFunction, Term, matching, paper_terms, total
 from synthetic.types import Modality
 
 NAMES = ("m1", "m2", "m3", "m4")
@@ -115,13 +115,22 @@ def test_a_decision_function_survives_the_way_to_another_process(z):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"features": ()}, r"'features' of a Term must be one or more distinct names. Got \(\)"),
+        ({"features": ()}, r"'features' of a Term must be a tuple of one or more distinct names. Got \(\)"),
+        ({"features": "a/x"}, "must be a tuple of one or more distinct names. Got 'a/x'"),
         ({"features": ("a/x", "a/x")}, "distinct names"),
-        ({"function": "cube"}, "'function' of a Term must be one of identity, square, exp. Got 'cube'"),
-        ({"coefficients": (1.0,)}, r"'coefficients' of a Term must be one a feature \(2\). Got 1"),
+        (
+            {"function": "cube"},
+            "must be one of identity, square, exp, abs, tanh, sigmoid, sin, cos, step. Got 'cube'",
+        ),
+        (
+            {"coefficients": (1.0,)},
+            r"'coefficients' of a Term must be one a feature \(2\), or one number. Got 1",
+        ),
         ({"coefficients": ()}, "Got 0"),
         ({"coefficients": (1.0, float("inf"))}, "must be finite.*inf"),
+        ({"coefficients": float("inf")}, "must be finite.*inf"),
         ({"weight": float("nan")}, "must be finite. Got nan"),
+        ({"offset": float("-inf")}, "'offset' and 'coefficients' of a Term must be finite.*-inf"),
     ],
 )
 def test_a_bad_term_is_refused(arguments, message):
@@ -134,8 +143,23 @@ def test_a_bad_term_is_refused(arguments, message):
     [
         ((SMALL[0], SMALL[0]), (Term(("a/x",)),), r"distinct names. Got \['a', 'a'\]"),
         (SMALL, (), "at least one term"),
-        (SMALL, (Term(("a/x",)), Term(("a/w",))), r"'a/w' of term \(a/w\) is not a latent feature.*a/x, a/y"),
-        (SMALL, (Term(("x",)),), "'x' of term"),
+        (
+            SMALL,
+            (Term(("a/x",)), Term(("a/w",))),
+            r"In term \(a/w\): Feature 'a/w' is not.*Modality 'a' has x, y",
+        ),
+        (
+            SMALL,
+            (Term(("x",)),),
+            "Feature 'x' is not.*modalities are a, b, image_1; write 'modality/latent' or",
+        ),
+        (SMALL, (Term(("a/2",)),), "Feature 'a/2' is not.*has x, y"),
+        (SMALL, (Term(("a/-1",)),), "Feature 'a/-1' is not"),
+        (SMALL, (Term(("image_2/*",)),), r"Feature 'image_2/\*' is not.*modalities are a, b, image_1"),
+        (SMALL, (Term(("a/x",)) * Term(("c/x",)),), r"In term \(c/x\): Feature 'c/x' is not"),
+        # One feature under two names.
+        (SMALL, (Term(("a/*", "a/y")),), r"distinct names. Got \('a/x', 'a/y', 'a/y'\)"),
+        (SMALL, (Term(("image_1/0", "b/z")),), "distinct names"),
     ],
 )
 def test_a_bad_decision_function_is_refused(modalities, terms, message):
@@ -183,12 +207,163 @@ def test_a_decision_function_prints_as_its_formula(case, text):
     assert str(paper(case)) == text
 
 
-def test_weights_and_coefficients_are_printed():
-    terms = (
-        total(SMALL[0], weight=2.0),
-        total(SMALL[1]),
-        Term(("a/x", "b/z"), "exp", 3.0, (1.0, -0.5)),
-        Term(("a/x", "a/y"), weight=2.0, coefficients=(1.0, 4.0)),
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        ((total(SMALL[0], weight=2.0), total(SMALL[1])), "2·Σ a + (b/z)"),
+        ((Term(("a/x", "b/z"), "exp", 3.0, (1.0, -0.5)),), "3·exp(a/x - 0.5·b/z)"),
+        ((Term(("a/x", "a/y"), weight=2.0, coefficients=(1.0, 4.0)),), "2·(a/x + 4·a/y)"),
+        ((Term(("a/*",), "tanh", coefficients=0.5),), "tanh(0.5·Σ a)"),
+        ((Term(("a/*",), coefficients=-1.0),), "(-Σ a)"),
+        ((Term(("a/*", "b/z"), "abs", offset=-0.25),), "|Σ a + b/z - 0.25|"),
+        ((Term(("a/*",), offset=1.5),), "(Σ a + 1.5)"),
+        ((Term(("a/x",), weight=-1.0), Term(("b/z",), "square", weight=-0.5)), "-(a/x) - 0.5·(b/z)²"),
+        ((Term(("a/x",), "sin"), Term(("a/y",), "cos", weight=-2.0)), "sin(a/x) - 2·cos(a/y)"),
+        (
+            (Term(("a/*",), "step", weight=2.0) * Term(("b/z",), "sigmoid", weight=3.0, coefficients=4.0),),
+            "6·[Σ a ≥ 0]·sigmoid(4·b/z)",
+        ),
+        ((Term(("a/*",)) * Term(("b/z",)) * Term(("a/x",), "square"),), "Σ a·(b/z)·(a/x)²"),
+    ],
+)
+def test_terms_are_printed(terms, text):
+    assert str(DecisionFunction(SMALL, terms)) == text
+
+
+def test_a_term_prints_itself():
+    term = Term(("a/x", "image_1/*"), "tanh", 2.0, (1.0, -3.0), offset=-1.0) * Term(("b/z",), weight=-0.5)
+    assert str(term) == "-1·tanh(a/x - 3·image_1/* - 1)·(b/z)"
+    assert str(Term(("a/x",))) == "(a/x)"
+
+
+# What stands for what
+
+IMAGES = (
+    Modality("history", "table", ("age", "3")),
+    Modality("axial", "image", ("liver", "spleen", "fat", "bone")),
+    Modality("labs", "table", ("alt",)),
+    Modality("coronal", "image", ("liver", "spleen")),
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("axial/liver", ("axial/liver",)),
+        ("axial/*", ("axial/liver", "axial/spleen", "axial/fat", "axial/bone")),
+        ("axial/3", ("axial/bone",)),
+        ("image_1/3", ("axial/bone",)),
+        ("image_1/fat", ("axial/fat",)),
+        ("image_2/*", ("coronal/liver", "coronal/spleen")),
+        ("history/3", ("history/3",)),  # a name comes before a place
+        ("history/0", ("history/age",)),
+    ],
+)
+def test_patterns_stand_for_features(pattern, names):
+    assert matching(pattern, IMAGES) == names
+    assert DecisionFunction(IMAGES, (Term((pattern,)),)).terms[0].features == names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("axial/4", "Modality 'axial' has liver, spleen, fat, bone"),
+        ("image_3/*", "modalities are history, axial, labs, coronal, image_1, image_2; write"),
+        ("image_0/*", "modalities are"),
+        ("*", "write 'modality/latent' or 'modality/\\*'"),
+        ("*/liver", "modalities are"),
+        ("", "Feature '' is not"),
+        ("axial/", "Modality 'axial' has"),
+        ("axial/liver/", "modalities are"),
+    ],
+)
+def test_patterns_that_stand_for_nothing_are_refused(pattern, message):
+    with pytest.raises(ValueError, match=message):
+        matching(pattern, IMAGES)
+
+
+def test_long_lists_of_latents_are_cut():
+    many = (Modality("m", "table", tuple(f"l{k}" for k in range(30))),)
+    with pytest.raises(ValueError, match=r"has l0, l1, .*, l11, …\.$"):
+        matching("m/none", many)
+
+
+def test_a_modality_may_be_called_like_a_role():
+    named = (Modality("axial", "image", ("a",)), Modality("image_1", "image", ("b",)))
+    assert matching("image_1/*", named) == ("image_1/b",)
+    assert matching("image_2/*", named) == ("image_1/b",)
+
+
+def test_one_coefficient_goes_to_all_features_of_a_pattern():
+    terms = (Term(("axial/*", "labs/alt"), coefficients=(0.5, 2.0)), Term(("image_2/*",), coefficients=-1.0))
+    first, second = DecisionFunction(IMAGES, terms).terms
+    assert first.slopes == (0.5, 0.5, 0.5, 0.5, 2.0)
+    assert second.slopes == (-1.0, -1.0)
+    assert Term(("axial/*",), coefficients=3.0).slopes == (3.0,)
+    assert Term(("a", "b")).slopes == (1.0, 1.0)
+
+
+def test_short_and_full_names_make_the_same_function():
+    short = DecisionFunction(IMAGES, (Term(("image_1/*",), "tanh") * Term(("history/0",)),))
+    full = DecisionFunction(
+        IMAGES,
+        (Term(tuple(f"axial/{name}" for name in IMAGES[1].latents), "tanh") * Term(("history/age",)),),
     )
-    printed = str(DecisionFunction(SMALL, terms))
-    assert printed == "2·Σ a + Σ b + 3·exp(a/x + -0.5·b/z) + 2·(a/x + 4·a/y)"
+    assert short == full
+    assert str(short) == "tanh(Σ axial)·(history/age)"
+
+
+# Products and functions
+
+VALUES = {
+    "identity": lambda x: x,
+    "square": lambda x: x * x,
+    "exp": np.exp,
+    "abs": np.abs,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "sin": np.sin,
+    "cos": np.cos,
+    "step": lambda x: np.where(x >= 0, 1.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions(z, function):
+    term = Term(("a/x", "b/z"), function, 2.0, (0.5, -1.0), offset=0.25)
+    value = DecisionFunction(SMALL, (term,))(torch.from_numpy(z[:, :3]))
+    expected = 2 * VALUES[function](0.25 + 0.5 * z[:, 0] - z[:, 2])
+    np.testing.assert_allclose(value.numpy(), expected, atol=1e-12)
+
+
+def test_a_jump_is_up_from_zero_on_and_has_slope_zero():
+    z = torch.tensor(
+        [[-1e-9, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64
+    ).requires_grad_()
+    value = DecisionFunction(SMALL, (Term(("a/x",), "step"),))(z)
+    assert value.tolist() == [0, 1, 1]
+    (slope,) = torch.autograd.grad(value.sum(), z)
+    assert slope.abs().sum() == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(VALUES)), numbers, numbers, numbers), min_size=1, max_size=4))
+def test_products_multiply(factors):
+    names, row = ("a/x", "a/y", "b/z"), np.array([0.3, -0.8, 1.2])
+    product, expected = None, 1.0
+    for place, (function, weight, slope, offset) in enumerate(factors):
+        factor = Term((names[place % 3],), function, weight, slope, offset)
+        product = factor if product is None else product * factor
+        expected *= weight * VALUES[function](offset + slope * row[place % 3])
+    value = DecisionFunction(SMALL, (product,))(torch.from_numpy(row)[None])
+    assert value.item() == pytest.approx(float(expected), abs=1e-9, rel=1e-9)
+
+
+def test_products_keep_the_order_of_their_factors():
+    one, two, three = (
+        Term((name,), weight=weight) for name, weight in (("a/x", 2.0), ("a/y", 3.0), ("b/z", 5.0))
+    )
+    assert (one * two * three).factors == (one * (two * three)).factors == (one, two, three)
+    assert one.factors == (one,)
+    assert one.times is None  # multiplying changes neither
+    with pytest.raises(TypeError, match="unsupported operand"):
+        one * 2.0

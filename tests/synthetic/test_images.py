@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import synthetic
 from synthetic import features, images, medmnist, phantom
-from synthetic.law import Gaussian, Population
+from synthetic.law import GaussianCopula, Population
 from synthetic.seeding import numpy_rng
 
 OFFICIAL = {"train": "train", "explain": "val", "test": "test"}
@@ -77,6 +77,7 @@ def rows_of(pixels):
     ("source", "kind", "names"),
     [
         ("phantom", "anatomy", ("axial", "coronal")),
+        ("phantom", "lesion", ("axial", "coronal")),
         ("organamnist", "autoencoder", ("axial_1", "axial_2")),
         ("organ-ac", "pca", ("axial", "coronal")),
     ],
@@ -86,8 +87,9 @@ def test_a_source_has_two_image_modalities_of_ten_features(source, kind, names):
     assert tuple(modality.name for modality in pair) == names
     for modality in pair:
         assert modality.kind == "image"
-        expected = phantom.LATENTS.get(modality.name) if kind == "anatomy" else None
-        assert modality.latents == (expected or tuple(f"{kind}_{place}" for place in range(10)))
+        numbered = tuple(f"{kind}_{place}" for place in range(10))
+        expected = phantom.latent_names(modality.name, kind=kind) if source == "phantom" else numbered
+        assert modality.latents == expected
         assert len(modality.latents) == 10
 
 
@@ -95,9 +97,10 @@ def test_a_source_has_two_image_modalities_of_ten_features(source, kind, names):
     ("source", "kind", "message"),
     [
         ("phantoms", "anatomy", "'source' must be one of phantom, organamnist, organ-ac. Got 'phantoms'"),
-        ("phantom", "pca", "'features' of phantom images must be 'anatomy'. Got 'pca'"),
+        ("phantom", "pca", "'features' of phantom images must be 'anatomy' or 'lesion'. Got 'pca'"),
         ("organamnist", "anatomy", "of organamnist images must be 'autoencoder' or 'pca'. Got 'anatomy'"),
         ("organ-ac", "anatomy", "of organ-ac images must be 'autoencoder' or 'pca'. Got 'anatomy'"),
+        ("organ-ac", "lesion", "of organ-ac images must be 'autoencoder' or 'pca'. Got 'lesion'"),
         ("organ-ac", "ica", "Got 'ica'"),
     ],
 )
@@ -115,8 +118,8 @@ def test_real_scans_without_anatomy_are_refused_before_they_are_loaded(loaded):
 # Phantoms
 
 
-def draw_phantom(n=200, seed=0, size=28):
-    return images.draw("phantom", size=size, kind="anatomy", n=n, seed=seed)
+def draw_phantom(n=200, seed=0, size=28, kind="anatomy"):
+    return images.draw("phantom", size=size, kind=kind, n=n, seed=seed)
 
 
 def test_phantoms_are_drawn_from_their_latent_features():
@@ -138,7 +141,7 @@ def test_phantoms_are_drawn_from_their_latent_features():
 def test_phantom_latents_have_the_law_that_is_declared():
     drawn = draw_phantom(n=4000)
     (law,) = drawn.law
-    assert isinstance(law, Gaussian)
+    assert isinstance(law, GaussianCopula)
     np.testing.assert_array_equal(law.covariance, np.eye(20))
     z = np.concatenate(list(drawn.latents.values()))
     # 4000 rows: standard errors 0.016 (mean) and at most 0.022 (covariance).
@@ -166,6 +169,47 @@ def test_phantom_seeds_differ():
         both = np.concatenate([one.latents[split], other.latents[split]])
         assert len(np.unique(both, axis=0)) == len(both)
         assert (one.images[split]["axial"] != other.images[split]["axial"]).any(axis=(1, 2, 3)).all()
+
+
+def test_phantoms_with_and_without_a_lesion_are_the_same_patients():
+    without, having = draw_phantom(kind="anatomy"), draw_phantom(kind="lesion")
+    for split in images.SPLITS:
+        np.testing.assert_array_equal(without.latents[split], having.latents[split])
+        np.testing.assert_array_equal(without.images[split]["coronal"], having.images[split]["coronal"])
+        differs = without.images[split]["axial"] != having.images[split]["axial"]
+        assert differs.any(axis=(1, 2, 3)).all()
+        assert differs.mean() < 0.1  # lesion and stomach
+    np.testing.assert_array_equal(
+        draw_phantom(kind="anatomy").images["test"]["axial"], without.images["test"]["axial"]
+    )
+
+
+@pytest.mark.parametrize("size", [28, 64])
+@pytest.mark.parametrize("kind", phantom.KINDS)
+def test_the_nuisance_of_a_split_gives_its_very_images(kind, size):
+    drawn = draw_phantom(n=800, seed=3, size=size, kind=kind)
+    for split in images.SPLITS:
+        for place, view in enumerate(phantom.VIEWS):
+            z = drawn.latents[split][:90, 10 * place : 10 * place + 10]
+            nuisance = images.phantom_nuisance(len(z), view=view, split=split, seed=3, size=size)
+            again = phantom.window(phantom.slice_hu(z, nuisance, view=view, size=size, kind=kind))
+            np.testing.assert_array_equal(again, drawn.images[split][view][: len(z)])
+            quiet = images.phantom_nuisance(7, view=view, split=split, seed=3)
+            assert quiet.noise is None
+            np.testing.assert_array_equal(quiet.anatomy, nuisance.anatomy[:7])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"view": "sagital"}, "The view 'sagital' is unknown"),
+        ({"split": "val"}, "The split 'val' is unknown. There are train, explain, test"),
+        ({"size": 30}, "'size' must be one of"),
+    ],
+)
+def test_nuisance_of_nowhere_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        images.phantom_nuisance(5, **{"view": "axial", "split": "test", "seed": 0, **options})
 
 
 def test_a_phantom_source_has_no_natural_number():
@@ -278,6 +322,7 @@ def test_prepared_scans_are_not_read_again(loaded):
     ("options", "message"),
     [
         ({"source": "phantom", "kind": "anatomy", "size": 30, "n": 200}, "'size' must be one of"),
+        ({"source": "phantom", "kind": "pca", "n": 200}, "must be 'anatomy' or 'lesion'. Got 'pca'"),
         ({"source": "phantom", "kind": "anatomy", "n": 100}, "at least 16 in each split. Got 100"),
         ({"source": "phantom", "kind": "anatomy", "n": None}, "'n' must be given for phantoms"),
         ({"source": "organamnist", "kind": "pca", "n": 261}, "at most 260"),
@@ -368,7 +413,8 @@ def test_real_scans(real_data_root):
             np.testing.assert_array_equal(pixels[:, 0].numpy(), official[name][rows])
             columns = slice(10 * place, 10 * place + 10)
             np.testing.assert_array_equal(dataset.latents[split][:, columns].numpy(), table[name][rows])
-    assert abs(2 * int(dataset.train.labels.sum()) - len(dataset.train)) <= 2
+    # Half of the law's patients; its scans are those of all splits, which differ a little.
+    assert float(dataset.train.labels.double().mean()) == pytest.approx(0.5, abs=0.03)
     every = np.concatenate(list(table.values())).astype(float)
     slopes = np.array([4 * np.abs(every[:, 0] + every[:, 1]).mean(), 0.05 * np.exp(every[:, 8]).mean()])
     shares = [*(slopes / slopes.sum()), 0, 0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthetic.types import Modality, Samples, Truth, as_float
+from synthetic.types import Modality, Samples, SubsetValues, Truth, as_float
 
 
 def make_samples(n=6):
@@ -156,3 +156,71 @@ def test_samples_survive_the_way_to_another_process(again, labelled):
 def test_a_bad_truth_is_refused(shares, errors, message):
     with pytest.raises(ValueError, match=message):
         Truth("gradient", shares, {}, errors)
+
+
+def test_a_truth_may_be_told_by_its_shares_alone():
+    truth = Truth("gradient", {"a": 0.25, "b": 0.75}, {}, {"a": 0.0, "b": 0.0})
+    assert truth.informative
+    assert truth.method == "closed form"
+    assert truth.raw == truth.subsets == truth.pairs == truth.summary == {}
+
+
+VALUES = SubsetValues(("a", "b", "c"), ("a", "c"), np.array([0.5, 0.6, 0.7, 0.9]))
+
+
+@pytest.mark.parametrize(
+    ("names", "value"),
+    [
+        ((), 0.5),
+        (("a",), 0.6),
+        (["c"], 0.7),
+        (("c", "a"), 0.9),
+        (("a", "a"), 0.6),
+        ({"b"}, 0.5),
+        (("a", "b"), 0.6),
+        (("a", "b", "c"), 0.9),
+        ((name for name in "ca"), 0.9),
+    ],
+)
+def test_a_subset_has_the_value_of_what_matters_in_it(names, value):
+    found = VALUES[names]
+    assert found == value
+    assert type(found) is float
+
+
+def test_subsets_are_listed_smallest_first():
+    values = SubsetValues(("a", "b", "c"), ("a", "b", "c"), np.arange(8.0))
+    assert [names for names, _ in values.items()] == [
+        (),
+        ("a",),
+        ("b",),
+        ("c",),
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "c"),
+        ("a", "b", "c"),
+    ]
+    for names, value in values.items():
+        assert value == sum(1 << "abc".index(name) for name in names)
+
+
+def test_an_unknown_modality_has_no_value():
+    with pytest.raises(ValueError, match=r"There is no modality 'd'. There are a, b, c\."):
+        VALUES["a", "d"]
+
+
+@pytest.mark.parametrize("shape", [(2,), (5,), (2, 2), ()])
+def test_there_is_one_value_a_subset(shape):
+    with pytest.raises(ValueError, match=r"one for each of the 4 subsets of the players\. Got shape"):
+        SubsetValues(("a", "b", "c"), ("a", "c"), np.zeros(shape))
+
+
+def test_values_of_subsets_are_compared_by_content():
+    others = [
+        SubsetValues(("a", "b", "c"), ("a", "b"), VALUES.values),
+        SubsetValues(("a", "c"), ("a", "c"), VALUES.values),
+        SubsetValues(("a", "b", "c"), ("a", "c"), VALUES.values + 1e-9),
+        3,
+    ]
+    assert SubsetValues(("a", "b", "c"), ("a", "c"), VALUES.values.copy()) == VALUES
+    assert all(other != VALUES for other in others)

@@ -3,11 +3,12 @@
 from synthetic.catalog import describe, scenario, scenarios
 from synthetic.clinical import Table
 from synthetic.decision import DecisionFunction, Term
+from synthetic.generation import generate, truths
 from synthetic.labels import Labels
 from synthetic.margins import Margin
 from synthetic.missing import Missing
 from synthetic.pixels import PixelTruth, pixel_truth
-from synthetic.scenario import Scenario, generate, truths
+from synthetic.scenario import Scenario
 from synthetic.scenario_file import from_toml, load_scenario, save_scenario, to_toml
 from synthetic.truth import ESTIMANDS
 from synthetic.types import Dataset, Modality, Samples, Truth

@@ -289,26 +289,3 @@ def matching(pattern: str, modalities: Sequence[Modality]) -> tuple[str, ...]:
             else f"Its modalities are {', '.join(roles)}; write 'modality/latent' or 'modality/*'."
         )
     )
-
-
-def paper_terms(case: int, modalities: Sequence[Modality]) -> tuple[Term, ...]:
-    """Return the terms of decision function F0 … F7 of Azmat & Alessio (2022), for m1, m2, m3, m4.
-
-    Raises:
-        ValueError: if there is no such case, or the modalities are not four of ten features each.
-    """
-    if len(modalities) != 4 or any(len(modality.latents) != 10 for modality in modalities):
-        raise ValueError(
-            "The 'modalities' of the paper's cases must be four with ten latent features each. "
-            f"Got {[(modality.name, len(modality.latents)) for modality in modalities]}."
-        )
-    m1, m2, m3, m4 = modalities
-    sums = {0: (m1,), 1: (m2,), 2: (m3,), 3: (m4,), 4: (m1, m2), 5: (m3, m4), 6: (m1, m2, m3, m4)}
-    if case in sums:
-        return tuple(total(modality) for modality in sums[case])
-    if case == 7:
-        return (
-            Term((m1.features[0], m1.features[1]), "square"),
-            Term((m2.features[8],), "exp", weight=0.05),
-        )
-    raise ValueError(f"The 'case' of the paper must be 0 to 7. Got {case!r}.")

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import synthetic
+from synthetic.generation import generate, truths
 from synthetic.images import N_FEATURES
-from synthetic.scenario import Scenario, generate, truths
+from synthetic.scenario import Scenario
 
 PAPER = tuple(f"paper-F{case}" for case in range(8))
 NAMES = synthetic.scenarios()

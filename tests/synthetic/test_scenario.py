@@ -17,11 +17,12 @@ import synthetic
 from synthetic import features, images, medmnist, phantom
 from synthetic.clinical import CORRELATIONS, VARIABLES, Table
 from synthetic.decision import Term
+from synthetic.generation import generate, truths
 from synthetic.labels import Labels
 from synthetic.law import GaussianCopula, Population
 from synthetic.margins import Margin
 from synthetic.missing import Missing
-from synthetic.scenario import Scenario, generate, truths
+from synthetic.scenario import Scenario
 from synthetic.seeding import numpy_rng
 
 SPLITS = ("train", "explain", "test")
@@ -838,6 +839,6 @@ def test_wide_tables_cost_no_time():
     scenario = make(
         tables={"genes": 4000}, correlations={("genes/0", "genes/3999"): 0.5, ("genes/7", "axial/0"): 0.5}
     )
-    covariance = scenario.table_law(scenario._image_law_of_phantoms()).covariance
+    covariance = scenario.table_law(scenario.image_law_without_data()).covariance
     assert covariance[20, 4019] == covariance[4019, 20] == covariance[0, 27] == 0.5
     assert np.count_nonzero(covariance) == 4020 + 4

@@ -7,14 +7,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from synthetic.decision import DecisionFunction, Term, paper_terms
+import synthetic
+from synthetic.decision import DecisionFunction, Term
 from synthetic.law import GaussianCopula as Gaussian
 from synthetic.law import LatentLaw, Population
 from synthetic.margins import Margin
 from synthetic.truth.gradient import gradient
 from synthetic.types import Modality
 
-FOUR = tuple(Modality(name, "table", tuple(map(str, range(10)))) for name in ("m1", "m2", "m3", "m4"))
+NAMES = ("m1", "m2", "clinical_a", "clinical_b")
+FOUR = tuple(
+    Modality(name, "table" if "clinical" in name else "image", tuple(map(str, range(10)))) for name in NAMES
+)
 # The tables of Azmat & Alessio: features 2 … 4 and 8 of the first have correlation 0.5.
 TABLES = np.eye(20)
 TABLES[2:5, 8] = TABLES[8, 2:5] = 0.5
@@ -27,7 +31,7 @@ ROWS = np.random.default_rng(5).exponential(size=(40, 3)) - 1
 
 
 def paper(case):
-    return DecisionFunction(FOUR, paper_terms(case, FOUR))
+    return DecisionFunction(FOUR, synthetic.scenario(f"paper-F{case}").terms)
 
 
 def decide(*terms):
@@ -54,7 +58,7 @@ def test_the_papers_linear_cases_are_exact(case, expected):
     truth = gradient(paper(case), NORMAL)
     assert truth.estimand == "gradient"
     assert truth.method == "closed form"
-    assert tuple(truth.modalities) == ("m1", "m2", "m3", "m4")
+    assert tuple(truth.modalities) == ("m1", "m2", "clinical_a", "clinical_b")
     assert tuple(truth.modalities.values()) == pytest.approx(expected, abs=1e-15)
     assert set(truth.standard_error.values()) == {0}
     for modality, share in zip(FOUR, expected, strict=True):
@@ -70,7 +74,7 @@ def test_the_papers_nonlinear_case():
     assert truth.modalities["m1"] == pytest.approx(first / (first + second), abs=1e-12)
     assert truth.modalities["m2"] == pytest.approx(second / (first + second), abs=1e-12)
     assert truth.modalities["m1"] == pytest.approx(0.98, abs=0.005)
-    assert truth.modalities["m3"] == truth.modalities["m4"] == 0
+    assert truth.modalities["clinical_a"] == truth.modalities["clinical_b"] == 0
     assert truth.features["m1/0"] == truth.features["m1/1"] == pytest.approx(first / 2 / (first + second))
     assert truth.features["m2/8"] == truth.modalities["m2"]
 

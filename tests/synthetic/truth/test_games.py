@@ -58,7 +58,8 @@ def test_a_game_that_needs_everyone():
 
 @pytest.mark.parametrize("n", [2, 3, 4, 6])
 def test_values_equal_those_of_shapiq(n):
-    shapiq = pytest.importorskip("shapiq")
+    import shapiq  # noqa: PLC0415 - slow to load
+
     game = np.random.default_rng(n).normal(size=2**n)
 
     def played(coalitions):

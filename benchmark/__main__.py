@@ -101,6 +101,9 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="processes of one thread each; the processors by default")
     ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="seconds after which a method is ended and counted as failed")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for results; results/runs/… by default")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
 ) -> None:
@@ -126,6 +129,8 @@ def run(
         n_patients=patients,
         n_explained=explained,
         out=out,
+        apart=True,
+        timeout=timeout,
     )
     console = _console(quiet=quiet)
     n_workers = default_workers() if workers is None else workers
@@ -136,12 +141,12 @@ def run(
     written = session.write(outcome, request, command=_command())
     console.print(f"Files: {written}", soft_wrap=True)
     console.print(f"{len(jobs)} results in {time.perf_counter() - start:.0f} s", style="dim")
-    n_failed = sum(result.status == "failed" for result in outcome.results)
-    if n_failed:
-        first = next(result for result in outcome.results if result.status == "failed")
+    failed = [result for result in outcome.results if result.status != "done"]
+    if failed:
+        first = failed[0]
         reason = first.error.strip().splitlines()[-1]
         typer.echo(
-            f"{n_failed} results failed. The first: {first.job['method']} on {first.job['scenario']}, "
+            f"{len(failed)} results failed. The first: {first.job['method']} on {first.job['scenario']}, "
             f"{first.job['model']}: {reason}\nThe tracebacks are in {written / 'results'}.",
             err=True,
         )
@@ -244,7 +249,7 @@ def _progress(n_jobs: int, *, quiet: bool) -> Iterator[session.Report]:
     )
     with bar:
         task = bar.add_task("preparing", total=n_jobs)
-        counts = {"cached": 0, "done": 0, "failed": 0}
+        counts = {"cached": 0, "done": 0, "failed": 0, "timeout": 0}
 
         def report(what: str, n: int) -> None:
             if what in counts:

@@ -19,11 +19,11 @@ import torch
 
 import methods
 import synthetic
-from benchmark import models
+from benchmark import models, sandbox
 from benchmark.controls import CONTROLS
 from benchmark.metering import meter
 from benchmark.models import HybridNetwork
-from benchmark.store import CONTROL, Result, Store, job_key, model_fingerprint
+from benchmark.store import CONTROL, Result, Status, Store, job_key, model_fingerprint
 from benchmark.suite import Job, Stage
 from benchmark.training import PLANS, Fidelity, fidelity, fit, input_shapes
 from methods.api import Attribution, FusionModel, Method
@@ -43,11 +43,15 @@ class Task:
         stage: data and model.
         jobs: each with its key and its method (None for a control).
         data_root: folder with the OrganMNIST files.
+        apart: each method runs in a process of its own.
+        timeout: seconds that a method may take.
     """
 
     stage: Stage
     jobs: tuple[tuple[Job, str, Method | None], ...]
     data_root: str | None = None
+    apart: bool = False
+    timeout: float | None = None
 
 
 def run(
@@ -58,6 +62,8 @@ def run(
     window: int = 1,
     own_methods: Iterable[Method] = (),
     data_root: Path | None = None,
+    apart: bool = False,
+    timeout: float | None = None,
     report: Callable[[str, int], None] = lambda _what, _n: None,
 ) -> list[Result]:
     """Do the jobs whose results are not there yet, store each result, and return all of them.
@@ -69,13 +75,26 @@ def run(
         window: tasks that are handed to the executor at a time.
         own_methods: methods that no name leads to; jobs refer to them by their name.
         data_root: folder with the OrganMNIST files.
-        report: called with ``"cached"``, ``"done"`` or ``"failed"`` and a number of results.
+        apart: run each method in a process of its own, so that one that ends its process, uses up the memory
+        or
+            changes the network costs its own result only. Needs fork; elsewhere it is ignored.
+        timeout: seconds that a method may take; needs ``apart``.
+        report: called with ``"cached"``, or the status of a result, and a number of results.
 
     Returns:
         One result a job, in the order of the jobs.
+
+    Raises:
+        ValueError: if there is a timeout that could not be enforced, or it is not positive.
     """
+    if timeout is not None and not (timeout > 0 and apart and sandbox.is_available()):
+        raise ValueError(
+            "The 'timeout' must be positive, and needs methods to run in processes of their own "
+            f"(a system with fork). Got {timeout!r}."
+        )
     jobs = list(jobs)
     pending, results = _divide(jobs, store, own_methods, data_root)
+    pending = [replace(task, apart=apart and sandbox.is_available(), timeout=timeout) for task in pending]
     report("cached", len(results))
     # Few tasks are handed over at a time: what is done is stored at once, and little is lost on Ctrl-C.
     waiting, running = iter(pending), {}
@@ -144,7 +163,10 @@ def execute(task: Task) -> list[Result]:
             bench = set_up(task.stage, task.data_root)
         except Exception as exception:  # noqa: BLE001 - the other tasks of the run go on
             return _failed(task, exception)
-        return [bench.run(job, key, method) for job, key, method in task.jobs]
+        return [
+            bench.run(job, key, method, apart=task.apart, timeout=task.timeout)
+            for job, key, method in task.jobs
+        ]
 
 
 @dataclass
@@ -167,18 +189,43 @@ class Bench:
     learnt: Fidelity
     attributed: dict[tuple[str, int, int], _Attributed] = field(default_factory=dict)
 
-    def run(self, job: Job, key: str, method: Method | None) -> Result:
-        """Return the result of a job, done or failed."""
+    def run(
+        self,
+        job: Job,
+        key: str,
+        method: Method | None,
+        *,
+        apart: bool = False,
+        timeout: float | None = None,
+    ) -> Result:
+        """Return the result of a job: done, failed or timeout.
+
+        Args:
+            job: the job.
+            key: its key.
+            method: its method; None for a control.
+            apart: run the method in a process of its own.
+            timeout: seconds that it may take there.
+        """
+        status: Status = "done"
         outcome, error = _Attributed({}, 0, 0.0), ""
         try:
-            with _undisturbed():
-                outcome = self._control(job) if method is None else self._attribute(job, method)
+            if method is None:
+                outcome = self._control(job)
+            elif apart:
+                outcome = self._attribute_apart(job, method, timeout)
+            else:
+                with _undisturbed():
+                    outcome = self._attribute(job, method)
+        except sandbox.SandboxError as exception:
+            status = "timeout" if isinstance(exception, sandbox.SandboxTimeoutError) else "failed"
+            error = str(exception)
         except (Exception, SystemExit) as exception:  # noqa: BLE001 - a method may raise anything
-            error = _describe(exception)
+            status, error = "failed", _describe(exception)
         return Result(
             job=job.as_dict(),
             key=key,
-            status="failed" if error else "done",
+            status=status,
             method_version="1" if method is None else method.version,
             targets=CONTROL if method is None else method.estimand,
             truth={name: dict(truth.modalities) for name, truth in self.truth.items()},
@@ -194,6 +241,20 @@ class Bench:
         # The first truth; scored against another, the telling control tells that one (`controls.told`).
         truth = next(iter(self.truth.values())).modalities
         return _Attributed(CONTROLS[job.method](truth, self._rng(job)), 0, 0.0)
+
+    def _attribute_apart(self, job: Job, method: Method, timeout: float | None) -> _Attributed:
+        """Run a method in a process of its own, and keep what it said for combinations to share."""
+
+        def work() -> list[list[object]]:
+            known = set(self.attributed)
+            self._attribute(job, method)
+            return [[*place, asdict(said)] for place, said in self.attributed.items() if place not in known]
+
+        place = (method.name, job.method_seed, job.n_explained)
+        if place not in self.attributed:
+            for name, seed, n, said in sandbox.apart(work, timeout=timeout):
+                self.attributed[name, seed, n] = _Attributed(**said)
+        return self.attributed[place]
 
     def _attribute(self, job: Job, method: Method) -> _Attributed:
         """Run a method, or recall what it said: a combination shares the results of its components."""

@@ -55,6 +55,8 @@ class Request:
         folder: where results go.
         own_methods: methods that no name leads to.
         own_scenarios: scenarios instead of the suite's.
+        apart: each method runs in a process of its own.
+        timeout: seconds that a method may take; None for no limit.
     """
 
     suite: Suite
@@ -70,6 +72,8 @@ class Request:
     folder: Path
     own_methods: tuple[Method, ...] = ()
     own_scenarios: tuple[Scenario, ...] = ()
+    apart: bool = False
+    timeout: float | None = None
 
     @classmethod
     def from_options(
@@ -88,6 +92,8 @@ class Request:
         n_explained: int = suites.N_EXPLAINED,
         out: Path | None = None,
         own_methods: Iterable[Method] = (),
+        apart: bool = False,
+        timeout: float | None = None,
     ) -> Request:
         """Return a request from what a user typed.
 
@@ -117,6 +123,8 @@ class Request:
             folder=out,
             own_methods=tuple(own_methods),
             own_scenarios=own,
+            apart=apart,
+            timeout=timeout,
         )
 
     def scenarios(self) -> dict[str, Scenario]:
@@ -243,6 +251,8 @@ def run(request: Request, *, workers: int = 1, report: Report = lambda _what, _n
             window=workers if workers == 1 else workers + 1,
             own_methods=request.own_methods,
             data_root=request.data_root,
+            apart=request.apart,
+            timeout=request.timeout,
             report=report,
         )
     return Outcome(results)

@@ -21,7 +21,7 @@ SCHEMA = 1
 CONTROL = "control"
 """What controls target."""
 
-Status = Literal["done", "failed"]
+Status = Literal["done", "failed", "timeout"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Result:
     Attributes:
         job: flat description of the job.
         key: hash of everything that determines the numbers.
-        status: ``done`` or ``failed``.
+        status: ``done``, ``failed``, or ``timeout`` where it was ended because it took too long.
         method_version: of the method.
         targets: the estimand that the method targets, or ``control``.
         truth: estimand → modality → share.

@@ -199,7 +199,7 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
         ``seconds``, ``n_clipped``, ``n_all_zero`` and ``n_failed``.
     """
     scored = own_truth(table) if estimand is None else table[table["estimand"] == estimand]
-    chosen = table[table.index.isin(scored.index) | (table["status"] == "failed")]
+    chosen = table[table.index.isin(scored.index) | (table["status"] != "done")]
     slopes = table[table["estimand"] == "gradient"]
     networks = [name for name in chosen["model"].unique() if name != models.ORACLE]
     rows = []
@@ -223,7 +223,7 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
                     "seconds": main["seconds"].mean(),
                     "n_clipped": int((main["n_clipped"] > 0).sum()),
                     "n_all_zero": int((main["all_zero"] > 0).sum()),
-                    "n_failed": int((group["status"] == "failed").sum()),
+                    "n_failed": len(failures(group)),
                 }
             )
     frame = pd.DataFrame(rows)
@@ -231,6 +231,12 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
     frame["is_control"], frame["is_incomplete"] = frame["targets"] == CONTROL, frame["n_failed"] > 0
     order = ["is_control", "is_incomplete", "rmse"]
     return frame.sort_values(order, kind="stable").drop(columns=order[:2]).reset_index(drop=True)
+
+
+def failures(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a result that is not done, whatever the truths that it was to be scored against."""
+    rows = table[table["status"] != "done"]
+    return rows.drop_duplicates([*_KEYS, *_SEEDS])
 
 
 def by_estimand(table: pd.DataFrame) -> pd.DataFrame:

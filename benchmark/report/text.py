@@ -117,10 +117,13 @@ def leaderboard_markdown(
     ]
     if len(fidelity):
         parts += ["## Fidelity of the networks", _fidelity(fidelity)]
-    failed = scores[scores["status"] == "failed"]
+    failed = scores[scores["status"] != "done"].drop_duplicates(
+        ["scenario", "model", "method", "data_seed", "train_seed", "method_seed"]
+    )
     if len(failed):
         lines = [
-            f"- {_escape(row['method'])} on {row['scenario']}, {row['model']}, seed {row['data_seed']}"
+            f"- {_escape(row['method'])} on {row['scenario']}, {row['model']}, "
+            f"seed {row['data_seed']}: {row['status']}"
             for row in failed.to_dict(orient="records")
         ]
         parts += ["## Failed", "\n".join(lines)]

@@ -28,11 +28,12 @@ from rich.table import Table
 
 import methods
 import synthetic
-from benchmark import executors, models, session
+from benchmark import cache_command, executors, models, session
 from benchmark import suite as suites
 from benchmark.executors import default_workers
 from benchmark.truth_table import truth_table
 from synthetic.cache import replacing
+from synthetic.cache_limit import cache_limit
 
 app = typer.Typer(
     help="Which multimodal importance method should you believe? A benchmark with known answers.",
@@ -40,6 +41,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(cache_command.app, name="cache")
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 N_SHOWN = 400
@@ -116,6 +119,7 @@ def run(
     # take the place of an installed package.
     sys.path.append(str(Path.cwd()))
     start = time.perf_counter()
+    cache_limit()  # a mistake in it is told now, not by every result
     request = session.Request.from_options(
         suite=suite,
         images=images,

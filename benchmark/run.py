@@ -6,6 +6,7 @@ import random
 import time
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -59,6 +60,7 @@ def run(
     store: Store,
     executor: Executor,
     *,
+    renew: Callable[[], Executor] | None = None,
     window: int = 1,
     own_methods: Iterable[Method] = (),
     data_root: Path | None = None,
@@ -71,13 +73,13 @@ def run(
     Args:
         jobs: in the order of ``benchmark.suite.plan``.
         store: the run's results; only this process writes there.
-        executor: where the work is done. The numbers do not depend on it.
+        executor: where the work is done; it is shut down in the end. The numbers do not depend on it.
+        renew: returns another executor when a worker of the first died; None lets what was in flight fail.
         window: tasks that are handed to the executor at a time.
         own_methods: methods that no name leads to; jobs refer to them by their name.
         data_root: folder with the OrganMNIST files.
         apart: run each method in a process of its own, so that one that ends its process, uses up the memory
-        or
-            changes the network costs its own result only. Needs fork; elsewhere it is ignored.
+            or changes the network costs its own result only. Needs fork; elsewhere it is ignored.
         timeout: seconds that a method may take; needs ``apart``.
         report: called with ``"cached"``, or the status of a result, and a number of results.
 
@@ -96,25 +98,86 @@ def run(
     pending, results = _divide(jobs, store, own_methods, data_root)
     pending = [replace(task, apart=apart and sandbox.is_available(), timeout=timeout) for task in pending]
     report("cached", len(results))
-    # Few tasks are handed over at a time: what is done is stored at once, and little is lost on Ctrl-C.
-    waiting, running = iter(pending), {}
+    crew = _Crew(executor, renew)
     try:
-        while True:
-            for task in islice(waiting, window - len(running)):
-                running[executor.submit(execute, task)] = task
-            if not running:
-                break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                task = running.pop(future)
-                for (job, _, _), result in zip(task.jobs, _outcome(task, future), strict=True):
-                    store.save(result)
-                    results[job] = result
-                    report(result.status, 1)
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
+        for task, found in crew.work(pending, window):
+            for (job, _, _), result in zip(task.jobs, found, strict=True):
+                store.save(result)
+                results[job] = result
+                report(result.status, 1)
+    finally:
+        crew.shutdown()
     return [results[job] for job in jobs]
+
+
+class _Crew:
+    """An executor, and another one in its place when one of its workers dies.
+
+    Args:
+        executor: where the work is done.
+        renew: returns a fresh executor; None where there is none to be had.
+    """
+
+    def __init__(self, executor: Executor, renew: Callable[[], Executor] | None) -> None:
+        self._executor = executor
+        self._renew = renew
+
+    def work(self, tasks: Iterable[Task], window: int) -> Iterator[tuple[Task, list[Result]]]:
+        """Yield each task with its results, as they come.
+
+        Few tasks are handed over at a time: what is done is stored at once, and little is lost on Ctrl-C.
+        Where a worker dies, nobody knows which task killed it: those in flight are done again, one at a time,
+        and one that is alone when a worker dies has failed.
+        """
+        waiting, suspects, running = iter(tasks), deque[Task](), {}
+        while True:
+            if suspects:
+                if not running:
+                    self._submit(suspects.popleft(), running)
+            else:
+                for task in islice(waiting, window - len(running)):
+                    self._submit(task, running)
+            if not running:
+                return
+            was_alone = len(running) == 1
+            lost = []
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                try:
+                    yield task, future.result()
+                except BrokenProcessPool:
+                    lost.append(task)
+            if lost:
+                lost += running.values()  # they were in the same pool
+                running.clear()
+                if was_alone or self._renew is None:
+                    yield from ((task, _failed(task, RuntimeError(_DIED))) for task in lost)
+                else:
+                    suspects.extend(lost)
+                self._replace()
+
+    def _replace(self) -> None:
+        if self._renew is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = self._renew()
+
+    def _submit(self, task: Task, running: dict[Future[list[Result]], Task]) -> None:
+        try:
+            running[self._executor.submit(execute, task)] = task
+        except BrokenProcessPool as error:  # it broke after its last task was done
+            future: Future[list[Result]] = Future()
+            future.set_exception(error)
+            running[future] = task
+
+    def shutdown(self) -> None:
+        """Let go of the workers; what was not begun is not begun."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+_DIED = (
+    "The worker process died (killed, or out of memory) while it made the data, trained the network or ran a "
+    "method. The same command tries again."
+)
 
 
 def _divide(
@@ -137,19 +200,6 @@ def _divide(
         if missing:
             pending.append(Task(stage, tuple(missing), None if data_root is None else str(data_root)))
     return pending, results
-
-
-def _outcome(task: Task, future: Future[list[Result]]) -> list[Result]:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return _failed(
-            task,
-            RuntimeError(
-                "A worker process died (killed, out of memory, or ended by a method). "
-                "The same command does what is missing; --workers 1 shows which job it is."
-            ),
-        )
 
 
 def execute(task: Task) -> list[Result]:

@@ -10,7 +10,7 @@ import pickle
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
@@ -243,18 +243,18 @@ def run(request: Request, *, workers: int = 1, report: Report = lambda _what, _n
     needed = {(it.images, it.image_size, it.features, it.n_patients) for it in (job.stage for job in jobs)}
     for source, size, kind, n in sorted(needed, key=repr):
         sources.prepare(source, size=size, kind=kind, n=n, data_root=request.data_root)
-    with executor:
-        results = runner.run(
-            jobs,
-            store,
-            executor,
-            window=workers if workers == 1 else workers + 1,
-            own_methods=request.own_methods,
-            data_root=request.data_root,
-            apart=request.apart,
-            timeout=request.timeout,
-            report=report,
-        )
+    results = runner.run(
+        jobs,
+        store,
+        executor,
+        renew=partial(executors.local, workers),
+        window=workers if workers == 1 else workers + 1,
+        own_methods=request.own_methods,
+        data_root=request.data_root,
+        apart=request.apart,
+        timeout=request.timeout,
+        report=report,
+    )
     return Outcome(results)
 
 

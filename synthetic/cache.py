@@ -1,4 +1,9 @@
-"""A folder of tensors that are dear to compute: named by content, checked when read, never pickled."""
+"""A folder of tensors that are dear to compute: named by content, checked when read, kept to a size.
+
+Entries are safetensors files, never pickles, in one folder a kind below `cache_folder`. How much they may
+take together, and which go first, is `synthetic.cache_limit`'s business; to look after the folder there is
+`synthetic.cache_upkeep`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import json
 import logging
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,6 +21,8 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+
+from synthetic.cache_limit import KINDS, LIMIT_VARIABLE, cache_limit, evict_at_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,12 +66,18 @@ def load(key: str, *, folder: Path) -> tuple[dict[str, Tensor], dict[str, str]] 
     """Return an entry's tensors and metadata, or None where there is no sound entry.
 
     A damaged entry is logged as a warning and counts as absent: the caller computes it anew, and `save`
-    replaces it.
+    replaces it. An entry that another process evicts is read whole or is absent.
 
     Args:
         key: name of the entry, see `content_key`.
         folder: where entries of this kind lie, e.g. ``cache_folder() / "features"``.
+
+    Raises:
+        ValueError: if the limit is no size, see `cache_limit.cache_limit`: that is said here, before anything
+            is computed, and not only when the outcome is to be saved.
     """
+    if _limit(folder) == 0:
+        return None
     path = _path(folder, key)
     try:
         raw = path.read_bytes()
@@ -74,47 +87,54 @@ def load(key: str, *, folder: Path) -> tuple[dict[str, Tensor], dict[str, str]] 
         logger.warning("The cache entry %s cannot be read (%s). Computing it anew.", path, error)
         return None
     try:
-        tensors = safetensors.torch.load(raw)
-        metadata = _metadata(raw)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        entry = decode(raw)
+    except ValueError as error:
         logger.warning("The cache entry %s is damaged (%s). Computing it anew.", path, error)
         return None
-    expected = metadata.pop(CHECKSUM, "no checksum")
-    found = checksum(tensors, metadata)
-    if found != expected:
-        logger.warning(
-            "The cache entry %s is damaged (checksum %s, expected %s). Computing it anew.",
-            path,
-            found,
-            expected,
-        )
-        return None
-    return tensors, metadata
+    with suppress(OSError):  # evicted since, or a folder that can only be read
+        os.utime(path)  # "now" by the clock of the file system, as for a file that is written
+    return entry
 
 
 def save(
     key: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, *, folder: Path
 ) -> bool:
-    """Store an entry and return True; where the folder cannot be written, log a warning and return False.
+    """Store an entry and return True; where it cannot be kept, log a warning and return False.
 
     A cache saves time and must never stop the work: nobody has to handle the failure. Several processes may
-    save the same key at once; readers see one complete entry or none.
+    save the same key at once; readers see one complete entry or none. Entries that were used long ago may go
+    in exchange, see `cache_limit.evict`. Where the limit is 0, or the entry larger than it, nothing is kept.
 
     Args:
         key: name of the entry, see `content_key`.
         tensors: what to keep, by name.
         metadata: text to keep with it.
-        folder: where entries of this kind lie; made where it is missing.
+        folder: where entries of this kind lie; made where it is missing. The limit holds for the folders of
+            `KINDS` below `cache_folder`; a folder of the caller's own is never measured, nor anything in it
+            removed.
 
     Raises:
-        ValueError: if `metadata` uses the reserved name ``"sha256"``.
+        ValueError: if `metadata` uses the reserved name ``"sha256"``, or the limit is no size.
     """
     metadata = dict(metadata or {})
     if CHECKSUM in metadata:
         raise ValueError(f"The 'metadata' must not use the reserved name {CHECKSUM!r}. Choose another name.")
+    limit = _limit(folder)
+    if limit == 0:
+        return False
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     raw = safetensors.torch.save(kept, {**metadata, CHECKSUM: checksum(kept, metadata)})
     path = _path(folder, key)
+    if limit is not None and len(raw) > limit:
+        logger.warning(
+            "The cache entry %s is not kept: its %s bytes are more than all entries may take (%s). "
+            "Set %s to a larger size to keep it.",
+            path,
+            f"{len(raw):,}",
+            f"{limit:,}",
+            LIMIT_VARIABLE,
+        )
+        return False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
@@ -127,7 +147,31 @@ def save(
             error,
         )
         return False
+    if limit is not None:
+        evict_at_times(path, len(raw), limit)
     return True
+
+
+def decode(raw: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and metadata of an entry's bytes.
+
+    Raises:
+        ValueError: if a value, name, type, shape or text differs from what was saved; the message says how
+            that was found.
+    """
+    try:
+        tensors = safetensors.torch.load(raw)
+        metadata = _metadata(raw)
+        expected = metadata.pop(CHECKSUM, "no checksum")
+        found = checksum(tensors, metadata)
+    except MemoryError:
+        raise  # says nothing about the entry
+    # Damage can make the header promise anything, and torch answers each impossible promise in its own way.
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if found != expected:
+        raise ValueError(f"checksum {found}, expected {expected}")
+    return tensors, metadata
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -160,6 +204,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _limit(folder: Path) -> int | None:
+    """Return the limit that holds for a folder of entries: none for a folder of the caller's own."""
+    return cache_limit() if folder.name in KINDS and folder.parent == cache_folder() else None
 
 
 def _path(folder: Path, key: str) -> Path:

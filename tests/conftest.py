@@ -15,6 +15,7 @@ def cache_of_this_run(tmp_path_factory):
     """Keep the user's own cache out of the tests: neither read from it nor write to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLUMBLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("PLUMBLINE_CACHE_LIMIT", raising=False)
         yield
 
 

@@ -1,6 +1,7 @@
 """The command as a user types it, in processes of its own."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from rich.console import Console
 import benchmark
 import methods
 import synthetic
-from benchmark import session
+from benchmark import sandbox, session
 from benchmark.__main__ import main
 
 SMALL = ("--patients", "400", "--explained", "60", "--seeds", "1")
@@ -341,3 +342,63 @@ def test_a_scenario_that_is_not_there_is_named(words, message, tmp_path, monkeyp
         main()
     assert ended.value.code == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+KILLER = """
+import os
+from pathlib import Path
+
+def kills_its_worker(model, samples, rng):
+    # Once a process of its own, the parent is the worker.
+    os.kill(os.getppid(), 9)
+    os._exit(1)
+
+def kills_its_worker_once(model, samples, rng):
+    note = Path("killed-once")
+    if not note.exists():
+        note.touch()
+        os.kill(os.getppid(), 9)
+        os._exit(1)
+    return dict.fromkeys(model.modalities, 1.0)
+"""
+
+
+@pytest.mark.skipif(not sandbox.is_available(), reason="needs fork")
+def test_a_worker_that_is_killed_once_costs_nothing(tmp_path):
+    (tmp_path / "mine.py").write_text(KILLER)
+    words = ("run", "smoke", *SMALL, "--workers", "2", "--method", "gradient")
+    done = plumbline(*words, "--method", "mine:kills_its_worker_once", "--out", "killed", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "killed-once").exists()
+    scores = pd.read_csv(tmp_path / "killed" / "scores.csv")
+    assert set(scores["status"]) == {"done"}
+    assert set(scores["scenario"]) == {f"paper-F{case}" for case in range(8)}
+
+
+@pytest.mark.skipif(not sandbox.is_available(), reason="needs fork")
+def test_a_task_that_kills_every_worker_fails_alone(tmp_path):
+    (tmp_path / "mine.py").write_text(KILLER)
+    words = ("run", "smoke", "--scenario", "paper-F4", *SMALL, "--workers", "2")
+    done = plumbline(*words, "--method", "mine:kills_its_worker", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "worker process died" in done.stderr
+
+
+def test_the_cache_is_looked_after(mine, monkeypatch):
+    monkeypatch.setenv("PLUMBLINE_CACHE", str(mine / "cache"))
+    assert plumbline("truths", "graded", "--workers", "1", cwd=mine).returncode == 0
+    shown = plumbline("cache", "info", cwd=mine)
+    assert shown.returncode == 0, shown.stderr
+    assert re.search(r"truths\s+8\s", shown.stdout)
+    assert plumbline("cache", "verify", cwd=mine).returncode == 0
+    damaged = sorted((mine / "cache" / "truths").iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    told = plumbline("cache", "verify", cwd=mine)
+    assert told.returncode == 1
+    assert damaged.name in told.stdout.replace("\n", "")
+    assert "Removed 1 files" in plumbline("cache", "clear", "--damaged", cwd=mine).stdout
+    assert "Removed 7 files" in plumbline("cache", "clear", "truths", "--yes", cwd=mine).stdout
+    monkeypatch.setenv("PLUMBLINE_CACHE_LIMIT", "much")
+    wrong = plumbline("run", "smoke", *SMALL, cwd=mine)
+    assert wrong.returncode == 2
+    assert "PLUMBLINE_CACHE_LIMIT" in wrong.stderr

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -9,12 +10,24 @@ import platformdirs
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from synthetic import cache
 
 TENSORS = {"weight": torch.arange(12.0).reshape(3, 4), "rows": torch.tensor([3, 1, 2])}
+
+
+@pytest.fixture(autouse=True)
+def _default_limit(monkeypatch):
+    monkeypatch.delenv("PLUMBLINE_CACHE_LIMIT", raising=False)
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    """Return a folder that the limit holds for."""
+    monkeypatch.setenv("PLUMBLINE_CACHE", str(tmp_path / "cache"))
+    return cache.cache_folder() / "models"
 
 
 @pytest.fixture
@@ -92,6 +105,152 @@ def test_every_byte_counts(stored):
             continue
         stored.write_bytes(flip(raw, place))
         assert cache.load("entry", folder=stored.parent) is None, place
+
+
+@st.composite
+def edits(draw):
+    """Draw what cuts, doubles, inserts or replaces a piece anywhere, the header included."""
+    start, length = draw(st.floats(0, 1)), draw(st.integers(0, 40))
+    piece = draw(
+        st.one_of(
+            st.binary(max_size=12),
+            st.sampled_from(
+                [b'"I32"', b'"F64"', b'"F4"', b'"BOOL"', b"null", b"[", b"{", b"\\ud800", b"1e999"]
+            ),
+        )
+    )
+    how = draw(st.sampled_from(["replace", "insert", "cut", "double", "end"]))
+
+    def edit(raw: bytes) -> bytes:
+        first = int(start * len(raw))
+        last = min(first + length, len(raw))
+        return {
+            "replace": raw[:first] + piece + raw[first + len(piece) :],
+            "insert": raw[:first] + piece + raw[first:],
+            "cut": raw[:first] + raw[last:],
+            "double": raw[:last] + raw[first:],
+            "end": raw[:first],
+        }[how]
+
+    return edit
+
+
+@given(st.lists(edits(), min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([lambda raw: raw[:8] + raw[8:].replace(b'"F32"', b'"I32"')])
+@example([lambda raw: raw[:8] + raw[8:].replace(b"[3,4]", b"[4,3]")])
+@example([lambda raw: raw[:8] + raw[8:].replace(b"[3,4]", b"[2,6]")])
+@example([lambda raw: reheaded(raw, lambda header: header | {"__metadata__": None})])
+@example([lambda raw: reheaded(raw, lambda header: header | {"__metadata__": {"sha256": "0" * 64}})])
+@example([lambda raw: reheaded(raw, lambda header: header | {"rows": header["weight"]})])
+@example([lambda raw: reheaded(raw, lambda header: [header])])
+@example([lambda raw: reheaded(raw, lambda header: dict(reversed(header.items())))])
+def test_whatever_happens_to_the_bytes_an_entry_is_the_original_or_absent(tmp_path, several):
+    cache.save("entry", TENSORS, {"kind": "pca"}, folder=tmp_path)
+    path = tmp_path / "entry.safetensors"
+    raw = path.read_bytes()
+    for edit in several:
+        raw = edit(raw)
+    path.write_bytes(raw)
+    entry = cache.load("entry", folder=tmp_path)
+    if entry is not None:
+        tensors, metadata = entry
+        assert metadata == {"kind": "pca"}
+        assert list(map(type, metadata.values())) == [str]
+        assert set(tensors) == set(TENSORS)
+        for name, tensor in TENSORS.items():
+            assert tensors[name].dtype == tensor.dtype
+            assert torch.equal(tensors[name], tensor)
+
+
+def reheaded(raw, change):
+    size = int.from_bytes(raw[:8], "little")
+    header = json.dumps(change(json.loads(raw[8 : 8 + size]))).encode()
+    return len(header).to_bytes(8, "little") + header + raw[8 + size :]
+
+
+def test_a_lack_of_memory_says_nothing_about_an_entry(stored, monkeypatch, caplog):
+    def fail(raw):
+        raise MemoryError
+
+    monkeypatch.setattr(safetensors.torch, "load", fail)
+    with pytest.raises(MemoryError):
+        cache.load("entry", folder=stored.parent)
+    assert not caplog.records
+
+
+def test_loading_an_entry_is_a_use_of_it_and_loading_a_damaged_one_is_not(stored):
+    long_ago = stored.stat().st_mtime - 1000
+    os.utime(stored, (long_ago, long_ago))
+    assert cache.load("entry", folder=stored.parent) is not None
+    assert stored.stat().st_mtime > long_ago + 900
+    stored.write_bytes(flip(stored.read_bytes(), 3))
+    os.utime(stored, (long_ago, long_ago))
+    assert cache.load("entry", folder=stored.parent) is None
+    assert stored.stat().st_mtime == pytest.approx(long_ago, abs=1)
+
+
+@pytest.mark.parametrize("evicted", [True, False])
+def test_an_entry_is_read_where_its_use_cannot_be_noted(stored, monkeypatch, caplog, evicted):
+    def fail(path):
+        # What another process does between reading and noting, or a folder that can only be read.
+        if evicted:
+            Path(path).unlink()
+            raise FileNotFoundError(path)
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "utime", fail)
+    assert cache.load("entry", folder=stored.parent) is not None
+    assert not caplog.records
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="no rights bind this user")
+def test_a_folder_that_can_only_be_read_is_read(stored, caplog):
+    stored.parent.chmod(0o500)
+    try:
+        assert cache.load("entry", folder=stored.parent) is not None
+        assert not caplog.records
+        assert not cache.save("other", TENSORS, folder=stored.parent)
+    finally:
+        stored.parent.chmod(0o700)
+    assert "cannot be written" in caplog.text
+
+
+def test_without_a_cache_nothing_is_read_kept_or_removed(models, monkeypatch, caplog):
+    assert cache.save("entry", TENSORS, folder=models)
+    monkeypatch.setenv("PLUMBLINE_CACHE_LIMIT", "0")
+    assert cache.load("entry", folder=models) is None
+    assert not cache.save("other", TENSORS, folder=models)
+    assert [path.name for path in models.iterdir()] == ["entry.safetensors"]
+    assert not caplog.records
+
+
+def test_an_entry_larger_than_the_limit_is_not_kept_and_drives_nothing_out(models, monkeypatch, caplog):
+    key = cache.content_key("old")
+    assert cache.save(key, {}, folder=models)
+    os.utime(models / f"{key}.safetensors", (0, 0))
+    monkeypatch.setenv("PLUMBLINE_CACHE_LIMIT", "1 kB")
+    assert not cache.save("large", {"all": torch.zeros(1000)}, folder=models)
+    assert [path.stem for path in models.iterdir()] == [key]
+    assert "PLUMBLINE_CACHE_LIMIT" in caplog.text
+
+
+def test_a_limit_that_is_no_size_is_said_before_anything_is_computed(models, monkeypatch):
+    monkeypatch.setenv("PLUMBLINE_CACHE_LIMIT", "5")
+    with pytest.raises(ValueError, match="PLUMBLINE_CACHE_LIMIT must be a size"):
+        cache.load("entry", folder=models)
+    with pytest.raises(ValueError, match="PLUMBLINE_CACHE_LIMIT must be a size"):
+        cache.save("entry", TENSORS, folder=models)
+
+
+@pytest.mark.parametrize("name", ["mine", "models"])
+def test_the_limit_does_not_hold_for_a_folder_of_the_callers_own(models, tmp_path, monkeypatch, name):
+    keys = [cache.content_key(i) for i in range(3)]
+    monkeypatch.setenv("PLUMBLINE_CACHE_LIMIT", "1 B")
+    for key in keys:
+        assert cache.save(key, TENSORS, folder=tmp_path / name)
+        os.utime(tmp_path / name / f"{key}.safetensors", (0, 0))
+    assert all(cache.load(key, folder=tmp_path / name) for key in keys)
 
 
 def test_an_entry_that_cannot_be_read_is_reported(tmp_path, caplog):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shlex
 import sys
 import time
@@ -12,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
@@ -178,7 +176,13 @@ def show(
     dataset = synthetic.generate(chosen, seed=seed, n=n, data_root=data_root)
     console = _console()
     console.print(scenario_text(chosen, dataset, dataset.truth))
-    path = out or Path("results") / "show" / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', chosen.name)}.png"
+    words = [
+        chosen.name,
+        *([chosen.source] if images != "phantom" else []),
+        *([f"seed-{seed}"] if seed else []),
+    ]
+    words += [str(image_size)] if image_size else []
+    path = out or Path("results") / "show" / f"{'-'.join(words)}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     save(draw_scenario(chosen, dataset, dataset.truth), path)
     console.print(f"Picture: {path}", soft_wrap=True)
@@ -197,7 +201,10 @@ def truths(
     workers: Annotated[
         int | None, typer.Option(help="processes of one thread each; the processors by default")
     ] = None,
-    out: Annotated[Path, typer.Option(help="CSV file")] = Path("results") / "truths.csv",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="CSV file; results/truths.csv by default, with names where some are given"),
+    ] = None,
 ) -> None:
     """Work out every truth of scenarios, with standard errors, and write them as one table."""
     start = time.perf_counter()
@@ -208,13 +215,20 @@ def truths(
         _bar(len(chosen)) as advance,
     ):
         table = truth_table(chosen, executor, data_root=data_root, fresh=fresh, report=advance)
+    if out is None:
+        words = [
+            "truths",
+            *(it.name for it in chosen[:3] if scenarios),
+            *([images] if images != "phantom" else []),
+        ]
+        out = Path("results") / f"{'-'.join(words)}.csv"
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as file:
         file.write(table.to_csv(index=False).encode())
     seconds = time.perf_counter() - start
     largest = table.loc[table["what"] == "modality", "standard_error"].max()
     _console().print(
-        f"{len(chosen)} scenarios, largest standard error of a share {largest:.4f}, {seconds:.0f} s: {out}",
+        f"Scenarios: {len(chosen)}; largest standard error of a share {largest:.4f}, {seconds:.0f} s: {out}",
         soft_wrap=True,
     )
 
@@ -277,6 +291,14 @@ def _command() -> str:
     return shlex.join(["plumbline", *sys.argv[1:]])
 
 
+# Typer may bring a click of its own, whose exceptions are not those of the package click.
+_USAGE_ERROR: type[Exception] = next(
+    base  # pyright: ignore[reportAssignmentType]
+    for base in typer.BadParameter.__mro__
+    if base.__name__ == "ClickException"
+)
+
+
 def main() -> None:
     """Run the command; wrong input is one clear line and exit code 2, never a traceback."""
     logging.basicConfig(
@@ -286,10 +308,10 @@ def main() -> None:
     )
     try:
         code = app(standalone_mode=False) or 0  # an interrupted command comes back as 130
-    except click.ClickException as error:
-        error.show()
+    except _USAGE_ERROR as error:
+        error.show()  # pyright: ignore[reportAttributeAccessIssue]
         code = EXIT_USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except (ValueError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)

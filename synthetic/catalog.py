@@ -107,7 +107,7 @@ _SCENARIOS = (
             Term(("clinical_a/0",), "sigmoid", coefficients=4.0) * Term(M1, coefficients=S),
             Term(("clinical_a/0",), "sigmoid", coefficients=-4.0) * Term(M2, coefficients=S),
         ),
-        expected="the gate says nothing alone, so methods that add one modality at a time miss it",
+        expected="the gate says nothing alone, so methods that judge each modality by itself miss it",
     ),
     Scenario(
         "step",
@@ -119,7 +119,7 @@ _SCENARIOS = (
         "saturation",
         "a table saturates: large effect, small slope almost everywhere",
         (Term(M1, coefficients=S), Term(M3, "tanh", coefficients=12 * S)),
-        expected="the table decides as much as the image, yet its slope is 0 at most patients, large at few",
+        expected="half the variance is the table's, yet its slope is 0 at most patients, large at few",
     ),
     Scenario(
         "opposite-signs",
@@ -181,7 +181,7 @@ _SCENARIOS = (
     ),
     Scenario(
         "weak-modality",
-        "one of four modalities has a share of 5 %",
+        "one of four modalities has 5 % of the slope, and less than 1 % of the variance",
         (Term(M1), Term(M2), Term(M3), Term(M4, weight=3 / 19)),
         expected="the noise floor of a method hides it, or ranks it by chance",
     ),
@@ -190,7 +190,7 @@ _SCENARIOS = (
         "all four matter equally; 5 % of the patients are ill",
         _ALL,
         labels=Labels(shares=(0.95, 0.05)),
-        expected="accuracy losses nearly vanish, since calling everybody healthy is 95 % right",
+        expected="no modality alone beats calling everybody healthy: single-modality accuracy is blind",
     ),
     Scenario(
         "label-noise",
@@ -222,7 +222,7 @@ _SCENARIOS = (
     ),
     Scenario(
         "missing-mar",
-        "a third of a table's values are missing, nearly all where an observed variable is high",
+        "a third of nine columns is missing, nearly all where the observed tenth is high",
         _IMAGE_AND_TABLE,
         missing=(
             Missing(_some("clinical_a", range(1, 10)), "mar", rate=0.33, driver="clinical_a/0", strength=2.0),

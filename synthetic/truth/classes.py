@@ -16,7 +16,7 @@ from scipy import special
 
 from synthetic.labels import Labels
 from synthetic.truth.draws import Points, Split, check_varies, everything, points
-from synthetic.truth.games import shapley, subset_sizes
+from synthetic.truth.games import check_size, shapley, subset_sizes
 from synthetic.truth.quadrature import normal_edges
 from synthetic.truth.reduction import Reduction
 from synthetic.truth.replicates import (
@@ -124,6 +124,7 @@ def class_game(reduction: Reduction, labels: Labels, cuts: np.ndarray, precision
     n_subsets = len(subset_sizes(reduction.n_players))
     if reduction.is_linear and not reduction.hidden:
         return _linear_game(reduction, labels, cuts, prior)
+    check_size(reduction.n_players)
     splits = [Split(reduction, subset, hide=True) for subset in range(n_subsets)]
 
     def replicate(number: int, n_points: int) -> np.ndarray:

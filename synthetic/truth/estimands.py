@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -24,9 +25,11 @@ from synthetic.truth.replicates import Precision, is_zero, share, share_standard
 from synthetic.truth.variance import VarianceGame, interaction_parts, total_effects, variance_game
 from synthetic.types import SubsetValues, Truth
 
+logger = logging.getLogger(__name__)
+
 MEANINGS: Mapping[str, str] = {
     "gradient": "mean absolute slope of F: how strongly F reacts to a small change (Azmat & Alessio 2022)",
-    "total_effect": "variance of F that is lost when all else is known: what no other modality can replace",
+    "total_effect": "variance of F that is left when all else is known: what no other modality can replace",
     "shapley": "Shapley effects: a fair division of the variance of F, under the latents' own dependence",
     "permutation": "accuracy that the true classifier loses when a modality is shuffled between patients",
     "sage": "Shapley values of the information about the label, in bits (Covert et al. 2020)",
@@ -35,6 +38,9 @@ MEANINGS: Mapping[str, str] = {
     "bayes_accuracy": "accuracy above chance that one modality alone allows at best",
 }
 """Estimand → what it means, in one line."""
+
+
+_COARSE = 0.01  # standard error of a share above which a truth is no yardstick
 
 
 class Truths(Mapping[str, Truth]):
@@ -102,6 +108,15 @@ class Truths(Mapping[str, Truth]):
     def _work_out(self, estimand: str) -> Truth:
         with single_thread():
             truth = _WORK[estimand](self)
+        largest = max(truth.standard_error.values())
+        if largest > _COARSE:
+            logger.warning(
+                "The %s truth of F = %s has a standard error of %.3f, more than was aimed at: "
+                "F has heavy tails, or the estimand all but vanishes.",
+                estimand,
+                self.decision,
+                largest,
+            )
         self._keep(truth)
         return truth
 

@@ -11,6 +11,8 @@ import numpy as np
 
 LARGEST_GAME = 20
 """Most players of a game that is written out: 2²⁰ values are 8 MB."""
+LARGEST_INTEGRATED_GAME = 10
+"""Most players of a game whose values are integrals: 2¹⁰ of them take minutes."""
 
 
 def shapley(values: np.ndarray, n_players: int) -> np.ndarray:
@@ -75,3 +77,13 @@ def subset_sizes(n_players: int) -> np.ndarray:
 
 def _contains(n_players: int, player: int) -> np.ndarray:
     return (np.arange(2**n_players) >> player & 1).astype(bool)
+
+
+def check_size(n_players: int) -> None:
+    """Raise a ValueError where a game without a closed form has too many players."""
+    if n_players > LARGEST_INTEGRATED_GAME:
+        raise ValueError(
+            "A truth over all subsets that has no closed form (F is nonlinear, or its latents are not "
+            f"Gaussian) needs at most {LARGEST_INTEGRATED_GAME} modalities that matter. Got {n_players}; "
+            "make F linear, or let it read fewer."
+        )

@@ -20,6 +20,7 @@ N_REPLICATES = 32
 """Enough that an interval of ±1.96 standard errors covers close to 95 % (Student's t with 31: 94.1 %)."""
 _RESOLUTION = 2.0**-31
 _ZERO = 1e-9
+_RESOLVED = 0.01
 _LARGEST_DIMENSION = torch.quasirandom.SobolEngine.MAXDIM
 
 
@@ -115,11 +116,15 @@ def share(values: np.ndarray) -> np.ndarray:
 
 
 def is_zero(replicates: np.ndarray) -> bool:
-    """Return True where no value ``[replicates, n]`` differs from 0 beyond its error."""
+    """Return True where no value ``[replicates, n]`` differs from 0, with errors small enough to say so.
+
+    Values are shares of a variance, accuracies or bits, so that an error of 0.01 is small for all of them.
+    """
     mean = np.abs(replicates.mean(0))
     if len(replicates) == 1:
         return bool((mean < _ZERO).all())
-    return bool((mean <= np.maximum(5 * standard_error(replicates), _ZERO)).all())
+    error = standard_error(replicates)
+    return bool((mean <= np.maximum(5 * error, _ZERO)).all() and (error <= _RESOLVED).all())
 
 
 def share_standard_error(replicates: np.ndarray) -> np.ndarray:

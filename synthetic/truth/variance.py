@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthetic.truth.draws import CONSTANT, Split, check_varies, joint_points
-from synthetic.truth.games import pairs, shapley, subset_sizes
+from synthetic.truth.games import check_size, interactions, pairs, shapley, subset_sizes
 from synthetic.truth.reduction import Reduction
 from synthetic.truth.replicates import N_REPLICATES, Precision, share_standard_error, until_precise
 
@@ -57,6 +57,7 @@ def variance_game(reduction: Reduction, precision: Precision) -> VarianceGame:
         variance = reduction.total[-1, -1]
         values = np.array([reduction.known(subset)[-1, -1] for subset in range(len(sizes))]) / variance
         return VarianceGame(np.clip(values, 0, 1)[None], 0)
+    check_size(n)
     splits = [Split(reduction, subset) for subset in range(len(sizes))]
 
     def replicate(number: int, n_points: int) -> np.ndarray:
@@ -72,7 +73,13 @@ def variance_game(reduction: Reduction, precision: Precision) -> VarianceGame:
 
     def error(left: np.ndarray) -> float:
         game = _game(left)
-        return max(float(share_standard_error(value(game, n)).max()) for value in (shapley, total_effects))
+        joint = interactions(game, n)
+        wanted = (
+            shapley(game, n),
+            total_effects(game, n),
+            interaction_parts(joint * np.sign(joint.mean(0)), n),
+        )
+        return max(float(share_standard_error(values).max(initial=0)) for values in wanted)
 
     left, n_points = until_precise(replicate, error, precision)
     return VarianceGame(_game(left), n_points * N_REPLICATES)

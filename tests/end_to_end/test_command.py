@@ -391,7 +391,7 @@ def test_the_cache_is_looked_after(mine, monkeypatch):
     assert shown.returncode == 0, shown.stderr
     assert re.search(r"truths\s+8\s", shown.stdout)
     assert plumbline("cache", "verify", cwd=mine).returncode == 0
-    damaged = sorted((mine / "cache" / "truths").iterdir())[0]
+    damaged = min((mine / "cache" / "truths").iterdir())
     damaged.write_bytes(damaged.read_bytes()[:-3])
     told = plumbline("cache", "verify", cwd=mine)
     assert told.returncode == 1
@@ -402,3 +402,25 @@ def test_the_cache_is_looked_after(mine, monkeypatch):
     wrong = plumbline("run", "smoke", *SMALL, cwd=mine)
     assert wrong.returncode == 2
     assert "PLUMBLINE_CACHE_LIMIT" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show",),
+        ("list",),
+        ("show", "--bogus"),
+        ("nosuch",),
+        ("show", "xor", "--seed", "x"),
+        ("cache", "wash"),
+    ],
+)
+def test_wrong_usage_is_one_message_and_exit_code_2(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plumbline", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "Usage" in told
+    assert "Traceback" not in told

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from synthetic.decision import Term
 from synthetic.law import GaussianCopula, LatentLaw, Population
 from synthetic.margins import Margin
-from synthetic.truth import Precision
+from synthetic.truth import Precision, games
 from synthetic.truth.variance import interaction_parts, total_effects
 
 ESTIMANDS = ("shapley", "total_effect", "interaction")
@@ -571,4 +571,23 @@ def test_a_function_that_does_not_vary_is_refused(work_out, terms):
         with pytest.raises(
             ValueError, match=r"does not vary, so nothing is important.*a weight other than 0"
         ):
+            truths[estimand]
+
+
+def test_heavy_tails_are_told_not_taken_for_zero(work_out, caplog):
+    # exp(2.5 x): a variance that a sample of any size misses. Two of them share it, ½ and ½.
+    truths = work_out([Term((f"{name}/x",), "exp", coefficients=2.5) for name in "ab"], np.eye(2))
+    found = truths["shapley"]
+    assert found.informative
+    assert "standard error" in caplog.text
+    for name in "ab":
+        assert abs(found.modalities[name] - 0.5) < 4 * found.standard_error[name] + 0.05
+    assert max(found.standard_error.values()) > 0.02
+
+
+def test_too_many_modalities_without_a_closed_form_are_refused(work_out, monkeypatch):
+    monkeypatch.setattr(games, "LARGEST_INTEGRATED_GAME", 3)
+    truths = work_out([Term((f"{name}/x",), "tanh") for name in "abcdefgh"], np.eye(8))
+    for estimand in ("shapley", "sage"):
+        with pytest.raises(ValueError, match=r"at most 3 modalities that matter. Got 8"):
             truths[estimand]

@@ -28,6 +28,7 @@ import methods
 import synthetic
 from benchmark import cache_command, executors, models, session
 from benchmark import suite as suites
+from benchmark.dry_run import dry_run, dry_run_text
 from benchmark.executors import default_workers
 from benchmark.truth_table import truth_table
 from synthetic.cache import replacing
@@ -74,13 +75,17 @@ def list_names(
 
 @app.command("run")
 def run(
-    suite: Annotated[str, typer.Argument(help="name of a suite; see 'plumbline list suites'")] = "paper",
+    suite: Annotated[
+        str, typer.Argument(help="name of a suite ('plumbline list suites') or TOML file")
+    ] = "paper",
     *,
     scenario: Annotated[
         list[str] | None,
         typer.Option(help="a scenario by name, or a TOML file, instead of the suite's; may be repeated"),
     ] = None,
-    images: Annotated[str, typer.Option(help="phantom, organamnist or organ-ac")] = "phantom",
+    images: Annotated[
+        str | None, typer.Option(help="phantom, organamnist or organ-ac; the suite's by default")
+    ] = None,
     features: Annotated[
         str | None, typer.Option(help="latent features of real scans: autoencoder or pca")
     ] = None,
@@ -98,7 +103,10 @@ def run(
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="repetitions, instead of the suite's number")] = None,
     patients: Annotated[int | None, typer.Option(help="patients a scenario, in all splits together")] = None,
-    explained: Annotated[int, typer.Option(help="samples that a method gets")] = suites.N_EXPLAINED,
+    explained: Annotated[
+        int | None, typer.Option(help="samples that a method gets, instead of the suite's number")
+    ] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="say what there is to do, and do nothing")] = False,
     workers: Annotated[
         int | None, typer.Option(help="processes of one thread each; the processors by default")
     ] = None,
@@ -137,6 +145,10 @@ def run(
     console = _console(quiet=quiet)
     n_workers = default_workers() if workers is None else workers
     jobs = request.jobs()
+    if dry:
+        found = dry_run(jobs, request.folder, own_methods=request.own_methods, workers=n_workers)
+        console.print(dry_run_text(found))
+        return
     with _progress(len(jobs), quiet=quiet) as report:
         outcome = session.run(request, workers=n_workers, report=report)
     session.show(outcome, request, console)

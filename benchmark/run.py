@@ -19,17 +19,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import methods
 import synthetic
 from benchmark import models, sandbox
 from benchmark.controls import CONTROLS
 from benchmark.metering import meter
 from benchmark.models import HybridNetwork
-from benchmark.store import CONTROL, Result, Status, Store, job_key, model_fingerprint
+from benchmark.recall import look_up, network_folder, network_key
+from benchmark.store import CONTROL, Result, Status, Store
 from benchmark.suite import Job, Stage
-from benchmark.training import PLANS, Fidelity, fidelity, fit, input_shapes
+from benchmark.training import Fidelity, fidelity, fit, input_shapes
 from methods.api import Attribution, FusionModel, Method
-from synthetic.cache import cache_folder, content_key
 from synthetic.cache import load as load_cached
 from synthetic.cache import save as save_cached
 from synthetic.seeding import numpy_rng
@@ -187,15 +186,11 @@ def _divide(
     jobs: Iterable[Job], store: Store, own_methods: Iterable[Method], data_root: Path | None
 ) -> tuple[list[Task], dict[Job, Result]]:
     """Return the tasks to do, a stage each, and the results that are there."""
-    own = {method.name: method for method in own_methods}
     pending, results = [], {}
-    for stage, group in groupby(jobs, key=lambda job: job.stage):
+    looked_up = look_up(jobs, store, own_methods)
+    for stage, group in groupby(looked_up, key=lambda found: found[0].stage):
         missing = []
-        for job in group:
-            method = None if job.method in CONTROLS else own.get(job.method) or methods.get(job.method)
-            key = job_key(job, method)
-            recall = method is None or methods.is_built_in(method)
-            found = store.load(job, key) if recall else None
+        for job, key, method, found in group:
             if found is None:
                 missing.append((job, key, method))
             else:
@@ -387,8 +382,7 @@ def _truths(dataset: Dataset) -> dict[str, Truth]:
 
 def _trained(stage: Stage, dataset: Dataset) -> HybridNetwork:
     """Return the stage's network: from the cache where it was trained before, else trained and kept."""
-    folder = cache_folder() / "models"
-    key = content_key(model_fingerprint(), repr(stage), repr(PLANS[stage.model]))
+    folder, key = network_folder(), network_key(stage)
     found = load_cached(key, folder=folder)
     if found is not None:
         network = models.build(stage.model, input_shapes(dataset.train))

@@ -27,6 +27,7 @@ from benchmark.report import figure
 from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
 from benchmark.store import CONTROL, Result, Store, write_json
 from benchmark.suite import Job, Suite
+from benchmark.suite_file import find_suite
 from methods.api import Method
 from synthetic import Scenario
 from synthetic import images as sources
@@ -60,7 +61,7 @@ class Request:
     """
 
     suite: Suite
-    images: Source
+    images: tuple[Source, ...]
     features: FeatureKind | None
     image_size: int | None
     data_root: Path | None
@@ -68,7 +69,7 @@ class Request:
     method_names: tuple[str, ...]
     n_seeds: int | None
     n_patients: int | None
-    n_explained: int
+    n_explained: int | None
     folder: Path
     own_methods: tuple[Method, ...] = ()
     own_scenarios: tuple[Scenario, ...] = ()
@@ -80,7 +81,7 @@ class Request:
         cls,
         *,
         suite: str,
-        images: str = "phantom",
+        images: str | None = None,
         features: str | None = None,
         image_size: int | None = None,
         data_root: Path | None = None,
@@ -89,7 +90,7 @@ class Request:
         methods: Sequence[str] | None = None,
         n_seeds: int | None = None,
         n_patients: int | None = None,
-        n_explained: int = suites.N_EXPLAINED,
+        n_explained: int | None = None,
         out: Path | None = None,
         own_methods: Iterable[Method] = (),
         apart: bool = False,
@@ -100,23 +101,29 @@ class Request:
         Raises:
             ValueError: naming the first thing that is wrong.
         """
-        source = check_source(images)
-        chosen = suites.get(suite)
-        kind = features or (None if images == "phantom" else "autoencoder")
-        own = tuple(find_scenario(given, source, kind, image_size) for given in scenarios)
+        chosen = find_suite(suite)
+        asked = chosen.images if images is None else (check_source(images),)
+        kind = features or (chosen.features if images is None else None)
+        kind = kind or (None if "phantom" in asked else "autoencoder")
+        own = tuple(find_scenario(given, asked[0], kind, image_size) for given in scenarios)
         if out is None:
-            words = [suite, images, *([kind] if kind else []), *([str(image_size)] if image_size else [])]
+            words = [
+                chosen.name,
+                *asked,
+                *([kind] if kind else []),
+                *([str(image_size)] if image_size else []),
+            ]
             if own:
                 words = [*(scenario.name for scenario in own[:3]), *(["and-more"] if len(own) > 3 else [])]
             out = Path("results") / "runs" / "-".join(words)
         return cls(
             suite=chosen,
-            images=source,
+            images=asked,
             features=kind,  # pyright: ignore[reportArgumentType]  # checked by the scenario
             image_size=image_size,
             data_root=data_root,
             model_names=tuple(models or chosen.models),
-            method_names=_choose(methods or ()),
+            method_names=suites.choose_methods(methods or chosen.methods),
             n_seeds=n_seeds,
             n_patients=n_patients,
             n_explained=n_explained,
@@ -130,7 +137,7 @@ class Request:
     def scenarios(self) -> dict[str, Scenario]:
         """Return the scenarios of the run by name."""
         return suites.load_scenarios(
-            self.suite, self.images, self.features, self.image_size, own=self.own_scenarios
+            self.suite, self.images[0], self.features, self.image_size, own=self.own_scenarios
         )
 
     def jobs(self) -> list[Job]:
@@ -181,13 +188,6 @@ def find_scenario(
         features=features,  # pyright: ignore[reportArgumentType]  # checked by the scenario
         image_size=image_size,
     )
-
-
-def _choose(asked: Sequence[str]) -> tuple[str, ...]:
-    """Return the methods to run: those named, or all; a user's own functions come on top."""
-    own = [name for name in asked if ":" in name.partition("(")[0]]
-    named = [name for name in asked if name not in own]
-    return (*(named or methods.names()), *own)
 
 
 @dataclass(frozen=True)
@@ -386,7 +386,7 @@ def _title(request: Request) -> str:
         return "Scenario " + ", ".join(scenario.name for scenario in request.own_scenarios)
     kind = f", {request.features} features" if request.features else ""
     size = f", {request.image_size} pixels" if request.image_size else ""
-    return f"Suite {request.suite.name} on {request.images} images{kind}{size}"
+    return f"Suite {request.suite.name} on {' and '.join(request.images)} images{kind}{size}"
 
 
 def _manifest(request: Request, command: str) -> dict[str, object]:

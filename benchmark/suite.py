@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import methods
 import synthetic
@@ -13,19 +13,32 @@ from synthetic import Scenario
 from synthetic.images import FeatureKind, Source
 from synthetic.names import check_known
 
+N_EXPLAINED = 2000
+"""Samples that a method gets, unless a suite or a run says otherwise."""
+
+_MOST_JOBS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Suite:
-    """A named selection of scenarios and models.
+    """A named selection of scenarios, models and methods; `benchmark.suite_file` reads one from TOML.
 
     Attributes:
         name: e.g. ``"paper"``.
         description: one line.
-        scenarios: names of scenarios.
+        scenarios: names of scenarios, or keys of ``files``.
         models: names of models, the oracle among them.
         n_seeds: repetitions: number i draws data, trains and attributes with seed i, each from streams of
             its own.
-        n_patients: patients a scenario; None for the scenario's own number.
+        n_patients: patients a scenario, on the suite's own images; None for the scenario's own number.
+        images: image sources of the scenarios by name.
+        methods: names of methods, with options where wanted; empty for every registered one. A function of
+            one's own (``module:function``) that stands alone runs beside every registered one.
+        n_explained: samples that a method gets.
+        image_size: pixels a side of the scenarios by name; None for each one's own.
+        features: latent features of the scenarios by name, on the suite's own images; None for each one's
+            own.
+        files: path of a TOML file, as it was given → its scenario, with images of its own.
     """
 
     name: str
@@ -34,6 +47,12 @@ class Suite:
     models: tuple[str, ...]
     n_seeds: int = 3
     n_patients: int | None = None
+    images: tuple[Source, ...] = ("phantom",)
+    methods: tuple[str, ...] = ()
+    n_explained: int = N_EXPLAINED
+    image_size: int | None = None
+    features: FeatureKind | None = None
+    files: Mapping[str, Scenario] = field(default_factory=dict, hash=False)
 
 
 _PAPER = tuple(f"paper-F{case}" for case in range(8))
@@ -57,7 +76,7 @@ SUITES: Mapping[str, Suite] = {
         ),
         Suite(
             "catalogue",
-            "every scenario on the true decision function: where methods part ways by themselves",
+            "every scenario on the true decision function; missing values and size show with --model hybrid",
             synthetic.scenarios(),
             (models.ORACLE,),
             n_seeds=1,
@@ -82,6 +101,26 @@ def get(name: str) -> Suite:
     return SUITES[name]
 
 
+def choose_methods(asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods to run: those named, or all registered ones; own functions come on top.
+
+    Args:
+        asked: names, with options where wanted, and functions of one's own (``module:function``).
+
+    Example:
+        >>> choose_methods(["mine:norm", "lime", "gradient"])
+        ('lime', 'gradient', 'mine:norm')
+    """
+    own = [name for name in asked if is_own_function(name)]
+    named = [name for name in asked if name not in own]
+    return (*(named or methods.names()), *own)
+
+
+def is_own_function(method: str) -> bool:
+    """Return whether a method's name says where a function of one's own lies."""
+    return ":" in method.partition("(")[0]
+
+
 def load_scenarios(
     suite: Suite,
     images: Source,
@@ -94,25 +133,30 @@ def load_scenarios(
 
     Args:
         suite: names the scenarios.
-        images: image source.
-        features: latent features; None for each scenario's own.
-        image_size: pixels a side; None for each scenario's own.
+        images: image source of the scenarios by name; those from files have their own.
+        features: latent features; None for the suite's, or else each scenario's own.
+        image_size: pixels a side; None for the suite's, or else each scenario's own.
         own: scenarios instead of the suite's; their images are their own.
 
     Raises:
-        ValueError: if two of the own scenarios have one name.
+        ValueError: if two scenarios have one name, or one has no such images, features or size.
     """
-    if own:
-        names = [scenario.name for scenario in own]
-        if len(set(names)) != len(names):
-            raise ValueError(f"The scenarios of a run must have distinct names. Got {names}.")
-        return dict(zip(names, own, strict=True))
-    possible = synthetic.scenarios(images)
-    return {
-        name: synthetic.scenario(name, source=images, image_size=image_size, features=features)
-        for name in suite.scenarios
-        if name in possible
-    }
+    if not own:
+        # A suite's features go with its images: on others there may be none of that kind.
+        features = (suite.features if images in suite.images else None) if features is None else features
+        image_size = suite.image_size if image_size is None else image_size
+        possible = synthetic.scenarios(images)
+        own = [
+            suite.files[name]
+            if name in suite.files
+            else synthetic.scenario(name, source=images, image_size=image_size, features=features)
+            for name in suite.scenarios
+            if name in suite.files or name in possible
+        ]
+    names = [scenario.name for scenario in own]
+    if len(set(names)) != len(names):
+        raise ValueError(f"The scenarios of a run must have distinct names. Got {names}.")
+    return dict(zip(names, own, strict=True))
 
 
 @dataclass(frozen=True)
@@ -172,14 +216,10 @@ class Job:
         return {**asdict(self.stage), **rest}
 
 
-N_EXPLAINED = 2000
-"""Samples that a method gets, unless a run says otherwise."""
-
-
 def plan(
     suite: Suite,
     *,
-    images: Source = "phantom",
+    images: Source | Sequence[Source] | None = None,
     features: FeatureKind | None = None,
     image_size: int | None = None,
     own_scenarios: Sequence[Scenario] = (),
@@ -188,30 +228,32 @@ def plan(
     own_names: tuple[str, ...] = (),
     n_seeds: int | None = None,
     n_patients: int | None = None,
-    n_explained: int = N_EXPLAINED,
+    n_explained: int | None = None,
 ) -> list[Job]:
     """Enumerate the jobs of a run; the only place where the grid is spelled out.
 
-    Jobs of one stage are neighbours, and stages of one data seed too, so that workers can share what they
-    draw and train.
+    Jobs of one stage are neighbours, and stages of one data seed and image source too, so that workers can
+    share what they draw and train.
 
     Args:
-        suite: which scenarios, models and seeds.
-        images: image source.
-        features: latent features; None for each scenario's own.
-        image_size: pixels a side; None for each scenario's own.
-        own_scenarios: scenarios instead of the suite's.
+        suite: which scenarios, models, methods and seeds; everything below counts instead of what it says.
+        images: image source, or several, instead of the suite's.
+        features: latent features; None for the suite's, or else each scenario's own.
+        image_size: pixels a side; None for the suite's, or else each scenario's own.
+        own_scenarios: scenarios instead of the suite's; their images and numbers of patients are their own.
         model_names: instead of the suite's.
-        method_names: instead of every registered method; controls are always added.
+        method_names: instead of the suite's; controls are always added.
         own_names: names of methods that are in no registry.
         n_seeds: instead of the suite's.
-        n_patients: instead of the suite's.
-        n_explained: samples that a method gets.
+        n_patients: instead of the suite's, which counts on its own images only; on others, each scenario's
+            own number.
+        n_explained: samples that a method gets, instead of the suite's number.
 
     Raises:
-        ValueError: if a name is unknown or a number out of range.
+        ValueError: if a name is unknown, a number out of range, or no scenario works on the images.
     """
     n_seeds = suite.n_seeds if n_seeds is None else n_seeds
+    n_explained = suite.n_explained if n_explained is None else n_explained
     if n_seeds < 1:
         raise ValueError(f"The number of seeds must be at least 1. Got {n_seeds}.")
     if n_explained < 2:
@@ -219,7 +261,45 @@ def plan(
     chosen_models = suite.models if model_names is None else model_names
     for name in chosen_models:
         models.check_name(name)
-    chosen = methods.names() if method_names is None else method_names
+    everyone = _method_names(
+        choose_methods(suite.methods) if method_names is None else method_names, own_names
+    )
+    sources = suite.images if images is None else (images,) if isinstance(images, str) else tuple(images)
+    scenarios = _scenarios(suite, sources, features, image_size, own_scenarios)
+    n_jobs = n_seeds * len(scenarios) * len(chosen_models) * len(everyone)
+    if n_jobs > _MOST_JOBS:
+        raise ValueError(
+            f"A run must have at most {_MOST_JOBS:,} jobs. Got {n_jobs:,}: {len(scenarios)} scenarios × "
+            f"{len(chosen_models)} models × {len(everyone)} methods and controls × {n_seeds:,} seeds; "
+            "split it into several."
+        )
+    # What a stage says of its scenario is worked out once: there may be thousands of seeds.
+    told = [
+        {
+            "scenario": scenario.name,
+            "images": scenario.source,
+            "features": scenario.features,
+            "image_size": scenario.image_size,
+            "n_patients": _n_patients(suite, scenario, own=bool(own_scenarios), asked=n_patients),
+            "definition": _definition(scenario),
+        }
+        for scenario in scenarios
+    ]
+    stages = (
+        Stage(**facts, model=model, data_seed=seed, train_seed=seed)
+        for seed in range(n_seeds)
+        for facts in told
+        for model in chosen_models
+    )
+    return [
+        Job(stage, method=method, method_seed=stage.data_seed, n_explained=n_explained)
+        for stage in stages
+        for method in everyone
+    ]
+
+
+def _method_names(chosen: Sequence[str], own_names: Sequence[str]) -> tuple[str, ...]:
+    """Return methods and controls, once each, or raise a ValueError for a name that is unknown or taken."""
     for name in chosen:
         methods.get(name)
     for name in (*chosen, *own_names):
@@ -228,31 +308,37 @@ def plan(
                 f"The method name {name!r} is taken by a built-in method or control. "
                 "Give your function another name."
             )
-    if n_patients is None and images == "phantom" and not own_scenarios:
-        n_patients = suite.n_patients
-    scenarios = load_scenarios(suite, images, features, image_size, own=own_scenarios)
-    return [
-        Job(
-            Stage(
-                scenario=name,
-                images=scenario.source,
-                features=scenario.features,
-                image_size=scenario.image_size,
-                n_patients=scenario.n if n_patients is None else n_patients,
-                model=model,
-                data_seed=seed,
-                train_seed=seed,
-                definition=_definition(scenario),
-            ),
-            method=method,
-            method_seed=seed,
-            n_explained=n_explained,
+    return (*dict.fromkeys((*chosen, *own_names)), *CONTROLS)
+
+
+def _scenarios(
+    suite: Suite,
+    sources: Sequence[Source],
+    features: FeatureKind | None,
+    image_size: int | None,
+    own: Sequence[Scenario],
+) -> list[Scenario]:
+    """Return the scenarios of a run on all its image sources; those with images of their own come once."""
+    found: list[Scenario] = []
+    for source in sources:
+        loaded = load_scenarios(suite, source, features, image_size, own=own).values()
+        # Compared by identity: those from files are the same object for every source.
+        found += [scenario for scenario in loaded if not any(scenario is other for other in found)]
+    if not found:
+        raise ValueError(
+            f"The suite {suite.name!r} must have a scenario that works on {' or '.join(sources)} images. "
+            f"Got {', '.join(suite.scenarios) or 'none'}; choose other images or scenarios."
         )
-        for seed in range(n_seeds)
-        for name, scenario in scenarios.items()
-        for model in chosen_models
-        for method in (*dict.fromkeys((*chosen, *own_names)), *CONTROLS)
-    ]
+    return found
+
+
+def _n_patients(suite: Suite, scenario: Scenario, *, own: bool, asked: int | None) -> int | None:
+    """Return the patients of a scenario: as asked, as the suite says of what is its own, or as it says."""
+    if asked is not None:
+        return asked
+    from_file = any(scenario is other for other in suite.files.values())
+    of_suite = not own and (from_file or scenario.source in suite.images)
+    return suite.n_patients if of_suite and suite.n_patients is not None else scenario.n
 
 
 def _definition(scenario: Scenario) -> str:

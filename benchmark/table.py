@@ -145,6 +145,13 @@ def _counting(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["status"] == "done") & ~(frame["learnt"] < FIDELITY_GATE)]
 
 
+def _by_images(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with scenarios told apart by their images, where there are several sources."""
+    if len(set(frame["images"])) <= 1:
+        return frame
+    return frame.assign(scenario=frame["scenario"] + " on " + frame["images"])
+
+
 def shares(results: Sequence[Result], *, estimand: str = "gradient") -> pd.DataFrame:
     """Return one row a model, scenario, method and modality: truth, mean estimate and its spread over seeds.
 
@@ -159,7 +166,7 @@ def shares(results: Sequence[Result], *, estimand: str = "gradient") -> pd.DataF
     frame["learnt"] = [
         _learnt(result) for result in results for truth in result.truth.values() for _ in truth
     ]
-    grouped = _counting(frame[frame["estimand"] == estimand]).groupby(
+    grouped = _counting(_by_images(frame[frame["estimand"] == estimand])).groupby(
         ["model", "scenario", "method", "modality"], sort=False
     )
     return grouped.agg(
@@ -169,7 +176,7 @@ def shares(results: Sequence[Result], *, estimand: str = "gradient") -> pd.DataF
 
 def case_errors(table: pd.DataFrame, *, estimand: str = "gradient") -> pd.DataFrame:
     """Return the RMSE of each model and method (rows) in each scenario (columns), pooled over seeds."""
-    rows = _counting(table[table["estimand"] == estimand])
+    rows = _counting(_by_images(table[table["estimand"] == estimand]))
     return rows.pivot_table(
         index=["model", "method"], columns="scenario", values="rmse", aggfunc=_pooled, sort=False
     )

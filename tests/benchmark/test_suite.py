@@ -1,5 +1,7 @@
+import time
+import tracemalloc
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 
@@ -17,6 +19,54 @@ def test_the_paper_suite_is_eight_cases_on_oracle_and_network_with_three_seeds()
     per_stage = len(methods.names()) + len(CONTROLS)
     assert len(jobs) == 8 * 2 * 3 * per_stage
     assert len(set(jobs)) == len(jobs)
+
+
+@pytest.mark.parametrize(
+    ("name", "model_names", "n_seeds", "n_patients"),
+    [("smoke", ["oracle"], 1, 2000), ("paper", ["oracle", "hybrid"], 3, 16_000)],
+)
+def test_the_jobs_of_the_built_in_suites_in_their_order(name, model_names, n_seeds, n_patients):
+    expected = [
+        suite.Job(
+            suite.Stage(
+                scenario=f"paper-F{case}",
+                images="phantom",
+                features="anatomy",
+                image_size=28,
+                n_patients=n_patients,
+                model=model,
+                data_seed=seed,
+                train_seed=seed,
+                definition="",
+            ),
+            method=method,
+            method_seed=seed,
+            n_explained=2000,
+        )
+        for seed, case, model, method in product(
+            range(n_seeds), range(8), model_names, (*methods.names(), "truth", "random", "uniform")
+        )
+    ]
+    assert suite.plan(suite.get(name)) == expected
+
+
+def test_a_hundred_thousand_jobs_are_planned_in_seconds():
+    chosen = replace(suite.get("full"), methods=("gradient",))
+    n_seeds = -(-100_000 // len(suite.plan(chosen, n_seeds=1)))
+    start = time.process_time()
+    jobs = suite.plan(chosen, n_seeds=n_seeds)
+    assert time.process_time() - start < 5
+    assert len(set(jobs)) == len(jobs) >= 100_000
+    del jobs
+    tracemalloc.start()
+    suite.plan(chosen, n_seeds=n_seeds // 10)
+    assert tracemalloc.get_traced_memory()[1] < 50e6  # of a tenth of the jobs
+    tracemalloc.stop()
+
+
+def test_a_run_without_end_is_refused():
+    with pytest.raises(ValueError, match=r"at most 1,000,000 jobs. Got .*: 8 scenarios × 1 models × 4 meth"):
+        suite.plan(suite.get("smoke"), method_names=("gradient",), n_seeds=10**9)
 
 
 def test_jobs_of_a_stage_are_neighbours_so_that_they_share_its_work():
@@ -101,3 +151,76 @@ def test_a_changed_scenario_of_the_catalogue_is_not_taken_for_the_known_one():
     stage = suite.plan(suite.get("smoke"), own_scenarios=[changed])[0].stage
     assert stage.definition
     assert stage.load_scenario() == changed
+
+
+MIXED = suite.Suite(
+    "mixed",
+    "phantoms and scans, two methods",
+    ("paper-F0", "lesion"),
+    ("oracle",),
+    n_seeds=2,
+    n_patients=3000,
+    images=("phantom", "organamnist"),
+    methods=("gradient", "lime(n_points=9)"),
+    n_explained=50,
+)
+
+
+def test_a_suite_may_have_several_image_sources():
+    jobs = suite.plan(MIXED)
+    stages = list(dict.fromkeys(job.stage for job in jobs))
+    assert [(it.data_seed, it.images, it.scenario, it.features) for it in stages] == [
+        (seed, *rest)
+        for seed in (0, 1)
+        for rest in (
+            ("phantom", "paper-F0", "anatomy"),
+            ("phantom", "lesion", "lesion"),
+            ("organamnist", "paper-F0", "autoencoder"),
+        )
+    ]
+    assert {it.n_patients for it in stages} == {3000}
+    assert {job.method for job in jobs} == {"gradient", "lime(n_points=9)", *CONTROLS}
+    assert {job.n_explained for job in jobs} == {50}
+
+
+def test_what_is_asked_for_counts_instead_of_what_the_suite_says():
+    chosen = replace(MIXED, image_size=64, features="pca", images=("organamnist",))
+    assert {it.stage.features for it in suite.plan(chosen)} == {"pca"}
+    assert {it.stage.image_size for it in suite.plan(chosen)} == {64}
+    jobs = suite.plan(chosen, images="phantom", image_size=28, method_names=("gradient",), n_explained=9)
+    assert {job.stage.image_size for job in jobs} == {28}
+    assert {job.stage.features for job in jobs} == {"anatomy", "lesion"}  # pca is of the suite's own images
+    assert {(job.stage.scenario, job.stage.n_patients) for job in jobs} == {
+        (name, synthetic.scenario(name).n) for name in ("paper-F0", "lesion")
+    }
+    assert {job.method for job in jobs} == {"gradient", *CONTROLS}
+    assert {job.n_explained for job in jobs} == {9}
+
+
+def test_scenarios_from_files_have_their_own_images_and_come_once():
+    mine = replace(synthetic.scenario("xor", source="organamnist", features="pca"), name="mine", n=900)
+    chosen = replace(MIXED, scenarios=("a/mine.toml", "paper-F0"), files={"a/mine.toml": mine})
+    stages = {job.stage for job in suite.plan(replace(chosen, n_patients=None), n_seeds=1)}
+    assert {(it.scenario, it.images, it.n_patients) for it in stages} == {
+        ("mine", "organamnist", 900),
+        ("paper-F0", "phantom", 16_000),
+        ("paper-F0", "organamnist", None),
+    }
+    (own,) = {it for it in stages if it.scenario == "mine"}
+    assert own.load_scenario() == mine
+    assert {job.stage.n_patients for job in suite.plan(replace(chosen, images=("phantom",)))} == {3000}
+    clash = replace(chosen, files={"a/mine.toml": replace(mine, name="paper-F0")})
+    with pytest.raises(ValueError, match=r"distinct names. Got \['paper-F0', 'paper-F0'\]"):
+        suite.plan(clash)
+
+
+def test_own_functions_run_beside_the_methods_that_are_named_or_all():
+    assert suite.choose_methods(()) == methods.names()
+    assert suite.choose_methods(("mine:f",)) == (*methods.names(), "mine:f")
+    assert suite.choose_methods(("mine:f(x=1)", "lime(n_points=9)")) == ("lime(n_points=9)", "mine:f(x=1)")
+
+
+def test_a_run_without_scenarios_is_refused():
+    chosen = replace(suite.get("smoke"), scenarios=("lesion",))
+    with pytest.raises(ValueError, match=r"scenario that works on organamnist images. Got lesion; choose"):
+        suite.plan(chosen, images="organamnist")

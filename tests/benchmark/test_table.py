@@ -269,3 +269,14 @@ def test_the_telling_control_tells_every_truth():
 def test_a_network_counts_by_the_share_of_what_can_be_learnt(learnt, counts):
     one = replace(result("m", (1, 0, 0, 0)), fidelity={"auroc": 0.9, "r2": 0.9, **learnt})
     assert list(table.fidelity(table.scores([one]))["counts"]) == [counts]
+
+
+def test_one_scenario_on_two_image_sources_is_two_cases():
+    results = [
+        result("m", (1, 0, 0, 0), images="phantom"),
+        result("m", (0, 1, 0, 0), images="organamnist"),
+    ]
+    assert set(table.shares(results)["scenario"]) == {"paper-F0 on phantom", "paper-F0 on organamnist"}
+    errors = table.case_errors(table.scores(results))
+    assert errors["paper-F0 on phantom"].item() == 0
+    assert errors["paper-F0 on organamnist"].item() > 0.5

@@ -71,6 +71,21 @@ def test_the_toml_of_the_page_on_truths_is_a_scenario():
     assert synthetic.truths(mine)["total_effect"].modalities["labs"] > 0.1
 
 
+def test_the_suite_of_the_readme_runs_dry(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.toml").write_text(blocks(PAGE, "toml")[0], encoding="utf-8")
+    (tmp_path / "my-suite.toml").write_text(blocks(README, "toml")[0], encoding="utf-8")
+    (line,) = [line for line in README.splitlines() if "--dry-run  " in line]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", shlex.split(line.split("#")[0]))
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 0
+    n_jobs = 5 * 2 * 2 * (2 + 3)  # scenarios, models, seeds, methods and controls
+    assert f"{n_jobs} in 20 stages" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists()
+
+
 def test_the_page_on_truths_names_them_all():
     for estimand in synthetic.ESTIMANDS:
         assert f"| `{estimand}` |" in PAGE
@@ -85,7 +100,7 @@ def test_every_picture_is_there():
 def commands():
     text = README + PAGE
     lines = [line.split("#")[0].strip() for block in blocks(text, "sh") for line in block.splitlines()]
-    asked = [line for line in lines if line.startswith("plumbline run")]
+    asked = [line for line in lines if line.startswith("plumbline run") and "--dry-run" not in line]
     through_make = re.findall(r'make benchmark ARGS="([^"]+)"', README + CONTRIBUTING)
     return asked + [f"plumbline run paper {options}" for options in through_make]
 

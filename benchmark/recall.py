@@ -1,0 +1,51 @@
+"""What earlier runs left: results of jobs in a folder, trained networks in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import methods
+from benchmark.controls import CONTROLS
+from benchmark.store import Result, Store, job_key, model_fingerprint
+from benchmark.suite import Job, Stage
+from benchmark.training import PLANS
+from methods.api import Method
+from synthetic.cache import cache_folder, content_key
+
+
+def look_up(
+    jobs: Iterable[Job], store: Store | None, own_methods: Iterable[Method] = ()
+) -> Iterator[tuple[Job, str, Method | None, Result | None]]:
+    """Yield each job with its key, its method (None for a control) and the result that is there, if any.
+
+    What a user's own function once returned is never taken for what it would return now.
+
+    Args:
+        jobs: in any order.
+        store: the run's results; None where there are none yet.
+        own_methods: methods that no name leads to; jobs refer to them by their name.
+    """
+    known: dict[str, Method | None] = {method.name: method for method in own_methods}
+    known |= dict.fromkeys(CONTROLS)
+    for job in jobs:
+        if job.method not in known:
+            known[job.method] = methods.get(job.method)
+        method = known[job.method]
+        key = job_key(job, method)
+        recalled = store is not None and (method is None or methods.is_built_in(method))
+        yield job, key, method, store.load(job, key) if store is not None and recalled else None
+
+
+def network_folder() -> Path:
+    """Return the folder of trained networks; it need not exist yet."""
+    return cache_folder() / "models"
+
+
+def network_key(stage: Stage) -> str:
+    """Return the name of a stage's trained network in the cache: whatever decides its weights.
+
+    Args:
+        stage: of a model that is trained.
+    """
+    return content_key(model_fingerprint(), repr(stage), repr(PLANS[stage.model]))

@@ -20,9 +20,8 @@ from synthetic import images as sources
 from synthetic.images import FeatureKind, Source
 from synthetic.names import check_known
 from synthetic.phantom import SIZES
-from synthetic.toml_entry import Entry, Reader, one_of, parse
+from synthetic.toml_entry import Entry, Reader, one_of, parse, read_text
 
-_LARGEST_FILE = 2**20
 _MOST_SEEDS = 10_000
 _MOST_PATIENTS = 10_000_000  # as many as a scenario may have
 _NAME = re.compile(r"\w[\w.-]{0,79}")
@@ -51,21 +50,7 @@ def load_suite(path: Path | str) -> Suite:
         ValueError: if the file cannot be read, or holds no valid suite; the message says where.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise ValueError(f"The suite file {path} cannot be read: {error.strerror or error}.") from None
-    if len(raw) > _LARGEST_FILE:
-        raise ValueError(f"The suite file {path} must have at most {_LARGEST_FILE:,} bytes. Got more.")
-    try:
-        text = raw.decode("utf-8-sig")  # some editors begin a file with a byte order mark
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"The suite file {path} must be UTF-8. Got byte 0x{raw[error.start]:02x} at offset "
-            f"{error.start}; save it as UTF-8."
-        ) from None
-    return suite_from_toml(text, origin=str(path), folder=path.parent)
+    return suite_from_toml(read_text(path, "suite"), origin=str(path), folder=path.parent)
 
 
 def suite_from_toml(text: str, *, origin: str = "the TOML text", folder: Path | str | None = None) -> Suite:

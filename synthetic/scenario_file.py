@@ -17,9 +17,8 @@ from synthetic.labels import Labels
 from synthetic.margins import NORMAL, Family, Margin
 from synthetic.missing import Mechanism, Missing
 from synthetic.scenario import Scenario
-from synthetic.toml_entry import Entry, Reader, one_of, parse
+from synthetic.toml_entry import Entry, Reader, one_of, parse, read_text
 
-_LARGEST_FILE = 2**20
 _MOST_FACTORS = 50  # of one product; bounds the recursion
 _WIDTH = 100
 
@@ -31,21 +30,7 @@ def load_scenario(path: Path | str) -> Scenario:
         ValueError: if the file cannot be read, or holds no valid scenario; the message says where.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise ValueError(f"The scenario file {path} cannot be read: {error.strerror or error}.") from None
-    if len(raw) > _LARGEST_FILE:
-        raise ValueError(f"The scenario file {path} must have at most {_LARGEST_FILE:,} bytes. Got more.")
-    try:
-        text = raw.decode("utf-8-sig")  # some editors begin a file with a byte order mark
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"The scenario file {path} must be UTF-8. Got byte 0x{raw[error.start]:02x} at offset "
-            f"{error.start}; save it as UTF-8."
-        ) from None
-    return from_toml(text, origin=str(path))
+    return from_toml(read_text(path, "scenario"), origin=str(path))
 
 
 def save_scenario(scenario: Scenario, path: Path | str) -> None:

@@ -7,9 +7,38 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from synthetic.names import check_known
+
+_LARGEST_FILE = 2**20
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the text of a file that a user wrote.
+
+    Args:
+        path: of the file.
+        what: what it should hold, for messages: ``"scenario"``.
+
+    Raises:
+        ValueError: if it cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"The {what} file {path} cannot be read: {error.strerror or error}.") from None
+    if len(raw) > _LARGEST_FILE:
+        raise ValueError(f"The {what} file {path} must have at most {_LARGEST_FILE:,} bytes. Got more.")
+    try:
+        return raw.decode("utf-8-sig")  # some editors begin a file with a byte order mark
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"The {what} file {path} must be UTF-8. Got byte 0x{raw[error.start]:02x} at offset "
+            f"{error.start}; save it as UTF-8."
+        ) from None
 
 
 def parse(text: str, origin: str) -> Entry:

@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 _CHUNK = 2**16
@@ -51,17 +52,23 @@ def apart(work: Callable[[], Any], *, timeout: float | None = None) -> Any:
     sys.stderr.flush()
     reader, writer = os.pipe()
     start = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _answer(work, writer)
-    os.close(writer)
+    child, status = 0, 0
     try:
+        with _interrupts_waiting():
+            child = os.fork()
+            if child == 0:
+                os.close(reader)
+                _answer(work, writer)
+            os.close(writer)
+            writer = -1
         answer, in_time = _read(reader, child, None if timeout is None else start + timeout)
     finally:
         os.close(reader)
-        _end(child)
-        status = os.waitpid(child, 0)[1]
+        if writer >= 0:
+            os.close(writer)
+        if child > 0:
+            _end(child)
+            status = os.waitpid(child, 0)[1]
     if not in_time:
         raise SandboxTimeoutError(f"It did not end within {timeout:g} s and was ended.")
     try:
@@ -71,6 +78,25 @@ def apart(work: Callable[[], Any], *, timeout: float | None = None) -> Any:
     if kind != "answer":
         raise SandboxError(value)
     return value
+
+
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Hold Ctrl-C back until the block has ended.
+
+    Python runs callbacks when it forks, and what is raised in them is lost: an interrupt would do nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts are the main thread's
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came and callable(before):
+            before(signal.SIGINT, None)
 
 
 def _answer(work: Callable[[], Any], writer: int) -> NoReturn:

@@ -118,7 +118,7 @@ def test_processes_that_the_work_started_end_with_it(tmp_path, then):
         return "done"
 
     with contextlib.nullcontext() if then == "return" else pytest.raises(SandboxError):
-        apart(work, timeout=10 if then == "hang" else None)
+        apart(work, timeout=3 if then == "hang" else None)
     deadline = time.monotonic() + 20
     while running(int(note.read_text())):
         assert time.monotonic() < deadline
@@ -219,3 +219,23 @@ def test_what_a_method_ruins_is_ruined_for_itself_alone(tmp_path):
 def test_a_timeout_that_cannot_be_kept_is_refused(tmp_path, timeout, in_sandbox):
     with InProcessExecutor() as executor, pytest.raises(ValueError, match="'timeout' must be positive"):
         run.run(one(), Store(tmp_path), executor, apart=in_sandbox, timeout=timeout)
+
+
+def test_an_interrupt_is_never_lost():
+    code = (
+        "import os, signal, threading, time\n"
+        "from benchmark.sandbox import apart\n"
+        "lost = 0\n"
+        "for trial in range(30):\n"
+        "    try:\n"
+        "        threading.Timer(0.001 * trial, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "        end = time.monotonic() + 5\n"
+        "        while time.monotonic() < end:\n"
+        "            apart(lambda: 0)\n"
+        "        lost += 1\n"
+        "    except KeyboardInterrupt:\n"
+        "        pass\n"
+        "print(lost)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "0\n"

@@ -294,6 +294,7 @@ def test_an_own_scenario_is_shown_as_text_and_picture(mine):
     assert (mine / "results" / "show" / "mine.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_an_own_scenario_is_run_by_workers_and_in_process_alike(mine):
     words = ("run", "smoke", "--scenario", "mine.toml", "--scenario", "xor", *SMALL, "--method", "gradient")
     for workers in ("1", "2"):
@@ -309,9 +310,7 @@ def test_an_own_scenario_is_run_by_workers_and_in_process_alike(mine):
 
 def test_all_truths_of_some_scenarios_in_one_table(mine):
     for name, workers in (("one.csv", "1"), ("two.csv", "2")):
-        done = plumbline(
-            "truths", "graded", "xor", "mine.toml", "--fresh", "--workers", workers, "--out", name, cwd=mine
-        )
+        done = plumbline("truths", "graded", "xor", "--fresh", "--workers", workers, "--out", name, cwd=mine)
         assert done.returncode == 0, done.stderr
     assert (mine / "one.csv").read_bytes() == (mine / "two.csv").read_bytes()
     table = pd.read_csv(mine / "one.csv")
@@ -363,6 +362,7 @@ def kills_its_worker_once(model, samples, rng):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sandbox.is_available(), reason="needs fork")
 def test_a_worker_that_is_killed_once_costs_nothing(tmp_path):
     (tmp_path / "mine.py").write_text(KILLER)

@@ -248,36 +248,15 @@ def truths(
 @contextmanager
 def _bar(n: int) -> Iterator[Callable[[str], None]]:
     """Show a bar over scenarios on a terminal; elsewhere stay quiet."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
-    with bar:
+    with _terminal_bar(quiet=False) as bar:
         task = bar.add_task("truths", total=n)
         yield lambda name: bar.update(task, advance=1, description=name)
 
 
 @contextmanager
 def _progress(n_jobs: int, *, quiet: bool) -> Iterator[session.Report]:
-    """Show a bar on a terminal; elsewhere stay quiet."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
-        transient=True,
-    )
-    with bar:
+    """Show a bar of results on a terminal; elsewhere stay quiet."""
+    with _terminal_bar(quiet=quiet) as bar:
         task = bar.add_task("preparing", total=n_jobs)
         counts = {"cached": 0, "done": 0, "failed": 0, "timeout": 0}
 
@@ -290,6 +269,21 @@ def _progress(n_jobs: int, *, quiet: bool) -> Iterator[session.Report]:
                 bar.update(task, description=what)
 
         yield report
+
+
+def _terminal_bar(*, quiet: bool) -> Progress:
+    """Return a bar with elapsed and remaining time that shows itself on a terminal only."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )
 
 
 def _console(*, quiet: bool = False) -> Console:

@@ -14,6 +14,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.table import failures
+
 _COLUMNS = {
     "model": "model",
     "method": "method",
@@ -117,9 +119,7 @@ def leaderboard_markdown(
     ]
     if len(fidelity):
         parts += ["## Fidelity of the networks", _fidelity(fidelity)]
-    failed = scores[scores["status"] != "done"].drop_duplicates(
-        ["scenario", "model", "method", "data_seed", "train_seed", "method_seed"]
-    )
+    failed = failures(scores)
     if len(failed):
         lines = [
             f"- {_escape(row['method'])} on {row['scenario']}, {row['model']}, "

@@ -54,6 +54,18 @@ class SeparableModel(FusionModel, Protocol):
         ...
 
 
+class NotApplicableError(Exception):
+    """A method cannot say anything about this model or these samples, and that is no mistake.
+
+    Raise it with the reason (``"needs an image"``, ``"enumerates 2^n subsets: at most 10 modalities"``): the
+    result counts as skipped, not as failed.
+    """
+
+
+class BudgetError(Exception):
+    """A method asked for more model calls than it was given; the harness raises it."""
+
+
 @dataclass(frozen=True)
 class Attribution:
     """What a method says about a model on some samples.
@@ -61,10 +73,17 @@ class Attribution:
     Attributes:
         modalities: modality → raw importance, finite, not normalised; may be negative.
         features: modality → one raw value a fusion feature (or table column), where the method yields them.
+        pixels: image modality → raw relevance ``[m, height, width]`` of the first m samples' pixels, where the
+            method yields it.
+        interactions: two modality names, in the model's order → raw interaction, where the method yields it.
+        standard_error: modality → standard error of its importance, where the method knows it.
     """
 
     modalities: Mapping[str, float]
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    interactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    standard_error: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,14 @@ from methods import gradient, kernel_shap, lime, mean_of_methods, modality_contr
 from methods.api import Method
 from synthetic.names import check_known
 
-_BUILT_IN = (gradient, permutation, lime, kernel_shap, mean_of_methods, modality_contribution)
+_BUILT_IN = (
+    gradient.METHOD,
+    permutation.METHOD,
+    lime.METHOD,
+    kernel_shap.METHOD,
+    mean_of_methods.METHOD,
+    modality_contribution.METHOD,
+)
 logger = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "plumbline.methods"
@@ -24,7 +31,7 @@ ENTRY_POINT_GROUP = "plumbline.methods"
 
 @cache
 def _registered() -> dict[str, Method]:
-    found = {module.METHOD.name: module.METHOD for module in _BUILT_IN}
+    found = {method.name: method for method in _BUILT_IN}
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name in found:
             raise ValueError(
@@ -40,7 +47,7 @@ def _registered() -> dict[str, Method]:
 
 def is_built_in(method: Method) -> bool:
     """Return whether a method's code is the project's own, so that the project's version stands for it."""
-    own = {id(module.METHOD.function) for module in _BUILT_IN}
+    own = {id(built_in.function) for built_in in _BUILT_IN}
     return id(method.function) in own and all(is_built_in(part) for part in method.components)
 
 

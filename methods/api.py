@@ -74,7 +74,7 @@ class Attribution:
         modalities: modality → raw importance, finite, not normalised; may be negative.
         features: modality → one raw value a fusion feature (or table column), where the method yields them.
         pixels: image modality → raw relevance ``[m, height, width]`` of the first m samples, where the method
-            method yields it.
+            yields it.
         interactions: two modality names, in the model's order → raw interaction, where the method yields it.
         standard_error: modality → standard error of its importance, where the method knows it.
     """

@@ -16,6 +16,7 @@ from rich.text import Text
 import synthetic
 from benchmark import models
 from benchmark.estimate import Timings, WorkLeft, estimate
+from benchmark.progress import duration_text
 from benchmark.recall import look_up, network_folder, network_key
 from benchmark.store import Store
 from benchmark.suite import Job, Stage
@@ -174,11 +175,11 @@ def _summary(found: DryRun) -> list[str]:
         lines.append(f"Networks: {found.n_kept:,} are there, {found.n_to_train:,} to train.")
     if not n_left:
         return [*lines, "Nothing is left to do."]
-    shared = f": {_duration(work.total)} of work for {found.workers} workers" if found.workers > 1 else ""
-    steps = ", ".join(f"{step} {_duration(seconds)}" for step, seconds in work.seconds.items() if seconds)
+    shared = f": {duration_text(work.total)} of work for {found.workers} workers" if found.workers > 1 else ""
+    steps = ", ".join(f"{step} {duration_text(seconds)}" for step, seconds in work.seconds.items() if seconds)
     measured = f"{work.n_measured:,} of {work.n_measured + work.n_assumed:,} method times"
     lines += [
-        f"Time: about {_duration(found.seconds)}{shared}.",
+        f"Time: about {duration_text(found.seconds)}{shared}.",
         f"  Work: {steps}.",
         f"  Basis: {measured} from earlier results in the folder; for the",
         "  rest, times on one thread of a common x86-64 server processor.",
@@ -190,16 +191,6 @@ def _summary(found: DryRun) -> list[str]:
 
 def _share(n: int, total: int) -> str:
     return f"{n}/{total}"
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in the unit that suits it, no more precise than an estimate is."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    hours = seconds / 3600
-    return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h"
 
 
 def _kept_networks() -> frozenset[str]:

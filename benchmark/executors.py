@@ -12,6 +12,16 @@ from typing import Any
 import torch
 
 
+class WorkerDiedError(Exception):
+    """The worker that did a task died; the task may be at fault."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The worker process died (killed, or out of memory) while it made the data, trained the "
+            "network or ran a method. The same command tries again."
+        )
+
+
 class InProcessExecutor(Executor):
     """An executor that does the work when it is handed in."""
 

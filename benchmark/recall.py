@@ -12,6 +12,7 @@ from benchmark.suite import Job, Stage
 from benchmark.training import PLANS
 from methods.api import Method
 from synthetic.cache import cache_folder, content_key
+from synthetic.fingerprint import source_fingerprint
 
 
 def look_up(
@@ -49,3 +50,8 @@ def network_key(stage: Stage) -> str:
         stage: of a model that is trained.
     """
     return content_key(model_fingerprint(), repr(stage), repr(PLANS[stage.model]))
+
+
+def code_fingerprint() -> str:
+    """Return the hash of all that decides numbers: the project, and the packages that compute."""
+    return source_fingerprint("synthetic", "methods", "benchmark")

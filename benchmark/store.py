@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from filelock import FileLock, Timeout
+
+import methods
 from benchmark.suite import Job
 from methods.api import Method
 from synthetic.cache import replacing
 from synthetic.fingerprint import source_fingerprint
 
-SCHEMA = 1
+logger = logging.getLogger(__name__)
+
+SCHEMA = 2
 
 CONTROL = "control"
 """What controls target."""
 
-Status = Literal["done", "failed", "timeout"]
+Status = Literal["done", "failed", "timeout", "over-budget", "skipped"]
+FAILURES: tuple[Status, ...] = ("failed", "timeout", "over-budget")
+"""What makes a run fail; a skipped result does not: its method says nothing about such a model."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,8 @@ class Result:
     Attributes:
         job: flat description of the job.
         key: hash of everything that determines the numbers.
-        status: ``done``, ``failed``, or ``timeout`` where it was ended because it took too long.
+        status: ``done``; ``failed``; ``timeout`` where it was ended because it took too long; ``over-budget``
+            where it asked for more model calls than it was given; ``skipped`` where it does not apply.
         method_version: of the method.
         targets: the estimand that the method targets, or ``control``.
         truth: estimand → modality → share.
@@ -40,7 +50,7 @@ class Result:
         fidelity: ``accuracy``, ``auroc`` and ``r2`` of the model on the test split.
         model_calls: samples that the method had evaluated.
         seconds: time that the method took.
-        error: message and traceback of a failure.
+        error: message and traceback of a failure, or why it was skipped.
     """
 
     job: Mapping[str, Any]
@@ -75,15 +85,18 @@ def job_key(job: Job, method: Method | None) -> str:
     identity: dict[str, object] = {
         "schema": SCHEMA,
         "job": job.as_dict(),
-        "source": [
-            model_fingerprint(),
-            source_fingerprint("methods", "benchmark/controls.py", "benchmark/run.py"),
-        ],
+        "source": [model_fingerprint(), source_fingerprint(*_HARNESS)],
     }
-    if method is not None:
+    if method is None:
+        identity["method"] = source_fingerprint("benchmark/controls.py")
+    else:
         identity["method"] = [method.name, method.version, method.aggregation, method.needs_labels]
         identity["options"] = repr(sorted(method.options.items()))
+        identity["code"] = methods.source_fingerprint(method)
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+_HARNESS = ("benchmark/bench.py", "benchmark/metering.py")
 
 
 class Store:
@@ -108,28 +121,108 @@ class Store:
                 f"The output folder {folder} cannot be written ({error}). Choose another one with --out."
             ) from error
 
-    def save(self, result: Result) -> None:
-        """Write one result."""
-        write_json(self._path(result.job, result.key), {"schema": SCHEMA, **asdict(result)})
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs out of the folder while the block lasts; a run that is killed leaves it free.
+
+        Raises:
+            ValueError: if another run is at work there.
+        """
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ValueError(
+                f"The output folder {self.folder} must be written by one run at a time. Another one is at "
+                "work there: wait for its end, or choose another folder with --out."
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            # Some network file systems know no locks.
+            logger.warning(
+                "The output folder %s cannot be locked (%s). See that no other run writes there.",
+                self.folder,
+                error,
+            )
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def save(self, result: Result) -> Path:
+        """Write one result and return its file.
+
+        Raises:
+            ValueError: if it cannot be written: the disc is full, or the folder is gone or read-only.
+        """
+        path = self.path(result.job, result.key)
+        content = {"schema": SCHEMA, **asdict(result)}
+        try:
+            write_json(path, {**content, "checksum": _checksum(content)})
+        except OSError as error:
+            raise ValueError(
+                f"The result {path} cannot be written ({error}). What was written before is kept: make room, "
+                "or mend the folder, and the same command goes on."
+            ) from error
+        return path
 
     def load(self, job: Job, key: str) -> Result | None:
-        """Return the result of a job if it is there, sound, and not a failure."""
-        path = self._path(job.as_dict(), key)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content.pop("schema") != SCHEMA or content["key"] != key or content["status"] != "done":
-                return None
-            result = Result(**content)
-            sound = bool(result.truth) and all(
-                set(result.importances) == set(truth) for truth in result.truth.values()
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None  # absent or damaged: it is made again
-        return result if sound else None
+        """Return the result of a job if it is there, sound, and would come out the same again.
 
-    def _path(self, job: Mapping[str, Any], key: str) -> Path:
+        A damaged file is logged as a warning and counts as absent: the result is made again.
+        """
+        path = self.path(job.as_dict(), key)
+        try:
+            result = read_result(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            logger.warning("The result %s is damaged (%s). It is made again.", path, error)
+            return None
+        if result is None or result.key != key or result.job != job.as_dict():
+            return None
+        return result if result.status in ("done", "skipped") else None
+
+    def path(self, job: Mapping[str, Any], key: str) -> Path:
+        """Return the file of a result; no name in a job leads out of the folder."""
         words = f"{job['scenario']}.{job['model']}.{job['data_seed']}.{job['method']}"
         return self.results / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', words)[:80]}.{key[:12]}.json"
+
+
+def read_result(path: Path) -> Result | None:
+    """Return the result in a file; None if another version of the project wrote it.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is no result, or not as it was written; the message says what is wrong.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"no JSON: {error}") from error
+    if not isinstance(content, dict) or "schema" not in content:
+        raise ValueError("no result")
+    if content["schema"] != SCHEMA:
+        return None
+    expected = content.pop("checksum", "none")
+    found = _checksum(content)
+    if found != expected:
+        raise ValueError(f"checksum {found}, expected {expected}")
+    del content["schema"]
+    try:
+        result = Result(**content)
+    except TypeError as error:
+        raise ValueError(f"no result: {error}") from error
+    if result.status not in get_args(Status):
+        raise ValueError(f"status {result.status!r}")
+    if result.status == "done" and not (
+        result.truth and all(set(result.importances) == set(truth) for truth in result.truth.values())
+    ):
+        raise ValueError("importances and truths of different modalities")
+    return result
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_json(path: Path, content: object) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import methods
 import synthetic
@@ -214,6 +215,25 @@ class Job:
         """Return a flat, JSON-ready description."""
         rest = {"method": self.method, "method_seed": self.method_seed, "n_explained": self.n_explained}
         return {**asdict(self.stage), **rest}
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Job:
+        """Return the job of a flat description, as `as_dict` makes it.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        names = [it.name for it in fields(Stage)]
+        try:
+            stage = Stage(**{name: description[name] for name in names})
+            rest = {name: value for name, value in description.items() if name not in names}
+            job = cls(stage, **rest)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"The description of a job must have the entries of one. Got {error}."
+            ) from error
+        models.check_name(stage.model)
+        return job
 
 
 def plan(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import controls, models, score
-from benchmark.store import CONTROL, Result
+from benchmark.store import CONTROL, FAILURES, Result
 
 FIDELITY_GATE = 0.8
 """Least share that a network must have learnt, of what can be learnt, for its results to count.
@@ -192,9 +192,9 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
     """Return one row a model and method, best first: pooled RMSE, mean RBO, and the oracle's values beside.
 
     Pooled RMSE is the root of the mean squared error over all modalities of all scenarios and seeds, as
-    Azmat & Alessio (2022) pool it. Networks below the fidelity gate do not count. A method that failed
-    somewhere stands behind those that did not: its score is of the cases that it survived. Where there is no
-    trained network (suite ``smoke``), the oracle makes the table.
+    Azmat & Alessio (2022) pool it. Networks below the fidelity gate do not count. A method that failed or
+    was skipped somewhere stands behind those that did not: its score is of the cases that it survived. Where
+    there is no trained network (suite ``smoke``), the oracle makes the table.
 
     Args:
         table: from ``scores``.
@@ -203,7 +203,7 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
     Returns:
         Columns ``model``, ``method``, ``targets``, ``rmse``, ``rmse_sd`` (over seeds), ``skill``, ``rbo``,
         ``rbo_corrected``, ``rbo_p90``, ``rmse_gradient``, ``rmse_oracle``, ``rbo_oracle``, ``model_calls``,
-        ``seconds``, ``n_clipped``, ``n_all_zero`` and ``n_failed``.
+        ``seconds``, ``n_clipped``, ``n_all_zero``, ``n_failed`` and ``n_skipped``.
     """
     scored = own_truth(table) if estimand is None else table[table["estimand"] == estimand]
     chosen = table[table.index.isin(scored.index) | (table["status"] != "done")]
@@ -231,19 +231,25 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
                     "n_clipped": int((main["n_clipped"] > 0).sum()),
                     "n_all_zero": int((main["all_zero"] > 0).sum()),
                     "n_failed": len(failures(group)),
+                    "n_skipped": len(skipped(group)),
                 }
             )
     frame = pd.DataFrame(rows)
     # Controls bound the table from outside: they stand below the methods, whatever their scores.
-    frame["is_control"], frame["is_incomplete"] = frame["targets"] == CONTROL, frame["n_failed"] > 0
+    frame["is_control"] = frame["targets"] == CONTROL
+    frame["is_incomplete"] = frame["n_failed"] + frame["n_skipped"] > 0
     order = ["is_control", "is_incomplete", "rmse"]
     return frame.sort_values(order, kind="stable").drop(columns=order[:2]).reset_index(drop=True)
 
 
 def failures(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a result that is not done, whatever the truths that it was to be scored against."""
-    rows = table[table["status"] != "done"]
-    return rows.drop_duplicates([*_KEYS, *_SEEDS])
+    """Return one row a result that failed, whatever the truths that it was to be scored against."""
+    return table[table["status"].isin(FAILURES)].drop_duplicates([*_KEYS, *_SEEDS])
+
+
+def skipped(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a result whose method does not apply to its model or samples."""
+    return table[table["status"] == "skipped"].drop_duplicates([*_KEYS, *_SEEDS])
 
 
 def by_estimand(table: pd.DataFrame) -> pd.DataFrame:

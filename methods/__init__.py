@@ -8,7 +8,7 @@ from methods.api import (
     NotApplicableError,
     SeparableModel,
 )
-from methods.registry import as_method, get, is_built_in, names
+from methods.registry import as_method, get, is_built_in, names, source_fingerprint
 
 __all__ = [
     "Attribution",
@@ -21,4 +21,5 @@ __all__ = [
     "get",
     "is_built_in",
     "names",
+    "source_fingerprint",
 ]

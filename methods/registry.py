@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 
 from methods import gradient, kernel_shap, lime, mean_of_methods, modality_contribution, permutation
 from methods.api import Method
+from synthetic.fingerprint import source_fingerprint as fingerprint
 from synthetic.names import check_known
 
 _BUILT_IN = (
@@ -49,6 +50,28 @@ def is_built_in(method: Method) -> bool:
     """Return whether a method's code is the project's own, so that the project's version stands for it."""
     own = {id(built_in.function) for built_in in _BUILT_IN}
     return id(method.function) in own and all(is_built_in(part) for part in method.components)
+
+
+def source_fingerprint(method: Method) -> str:
+    """Return a hash of the project's source that decides what a built-in method says.
+
+    Its own module, those of its components, and what the methods share; not the modules of other methods, so
+    that a new method leaves the results of all others valid.
+    """
+    return _code(frozenset(_file(part) for part in (method, *method.components)))
+
+
+_NO_METHODS = ("methods/registry.py", "methods/__init__.py")
+
+
+@cache
+def _code(own: frozenset[str]) -> str:
+    others = {_file(built_in) for built_in in _BUILT_IN} - own
+    return fingerprint("methods", without=(*sorted(others), *_NO_METHODS))
+
+
+def _file(method: Method) -> str:
+    return f"{method.function.__module__.replace('.', '/')}.py"
 
 
 def names() -> tuple[str, ...]:

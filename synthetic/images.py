@@ -33,8 +33,8 @@ _FLAGS: Mapping[Source, tuple[str, ...]] = {
 }
 SMALLEST_SPLIT = 16
 
-_Pool = tuple[medmnist.Scans, Mapping[str, np.ndarray]]
-"""All scans of a file, and their latent features by split."""
+_Pool = tuple[medmnist.Scans, features.LatentFeatures]
+"""All scans of a file, and their latent features."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,36 @@ def prepare(
         _organ_pairs(source, size, kind, n, 0, None if data_root is None else str(data_root))
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a source's images and features come from: what another machine needs to draw the same.
+
+    Attributes:
+        scans: a file of scans, with its published md5.
+        features: name of the fitted features in the cache.
+    """
+
+    scans: Path
+    md5: str
+    features: str
+
+
+def origins(
+    source: Source, *, size: int, kind: FeatureKind, data_root: Path | str | None = None
+) -> tuple[Origin, ...]:
+    """Return the files behind a source that was prepared; none for phantoms.
+
+    Args:
+        source: image source.
+        size: image height and width in pixels.
+        kind: latent features.
+        data_root: folder with the OrganMNIST files.
+    """
+    root = None if data_root is None else str(data_root)
+    pools = [_scan_features(flag, size, kind, root) for flag in _FLAGS[source]]
+    return tuple(Origin(scans.path, scans.md5, found.key) for scans, found in pools)
+
+
 def phantom_nuisance(
     n: int, *, view: str, split: Split, seed: int, size: int | None = None
 ) -> phantom.Nuisance:
@@ -220,8 +250,8 @@ def _draw_organs(
             for place, view in enumerate(_VIEWS[source])
         ]
         images[split] = {view: scans.images[name][rows][:, None] for view, scans, _, rows in chosen}
-        latents[split] = np.concatenate([table[name][rows] for _, _, table, rows in chosen], axis=1)
-    populations = [Population(np.concatenate(list(table.values()))) for _, table in pools]
+        latents[split] = np.concatenate([found.values[name][rows] for _, _, found, rows in chosen], axis=1)
+    populations = [Population(np.concatenate(list(found.values.values()))) for _, found in pools]
     law = tuple(populations[place % len(pools)] for place in range(2))
     return ImageDraw(images, latents, law)
 
@@ -258,4 +288,4 @@ def _scan_features(flag: str, size: int, kind: FeatureKind, data_root: str | Non
     if kind in ("anatomy", "lesion"):
         raise ValueError(f"The 'features' of real scans must be 'autoencoder' or 'pca'. Got {kind!r}.")
     scans = medmnist.load(flag, data_root=data_root, size=size)
-    return scans, features.latent_features(scans.images, kind=kind, n_features=N_FEATURES).values
+    return scans, features.latent_features(scans.images, kind=kind, n_features=N_FEATURES)

@@ -102,6 +102,15 @@ def load(
     return read_scans(path, info)
 
 
+def find(name: str) -> Path | None:
+    """Return where a file of scans lies, in the folders that are always searched, or None.
+
+    Args:
+        name: e.g. ``"organamnist.npz"``.
+    """
+    return _find(name, _places(None))
+
+
 def pair_halves(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return two disjoint halves of range(n) in random order: int64 ``[n // 2]`` each.
 

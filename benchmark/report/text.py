@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.table import failures
+from benchmark.table import failures, skipped
 
 _COLUMNS = {
     "model": "model",
@@ -33,6 +33,7 @@ _COLUMNS = {
     "n_clipped": "clipped",
     "n_all_zero": "all zero",
     "n_failed": "failed",
+    "n_skipped": "skipped",
 }
 # What fits into 80 columns; the rest stands in leaderboard.md.
 _SHORT = {
@@ -46,6 +47,7 @@ _SHORT = {
     "model_calls": "calls",
     "seconds": "s",
     "n_failed": "fail",
+    "n_skipped": "skip",
 }
 
 
@@ -119,14 +121,14 @@ def leaderboard_markdown(
     ]
     if len(fidelity):
         parts += ["## Fidelity of the networks", _fidelity(fidelity)]
-    failed = failures(scores)
-    if len(failed):
-        lines = [
-            f"- {_escape(row['method'])} on {row['scenario']}, {row['model']}, "
-            f"seed {row['data_seed']}: {row['status']}"
-            for row in failed.to_dict(orient="records")
-        ]
-        parts += ["## Failed", "\n".join(lines)]
+    for heading, rows in (("Failed", failures(scores)), ("Skipped: not applicable", skipped(scores))):
+        if len(rows):
+            lines = [
+                f"- {_escape(row['method'])} on {row['scenario']}, {row['model']}, "
+                f"seed {row['data_seed']}: {row['status']}"
+                for row in rows.to_dict(orient="records")
+            ]
+            parts += [f"## {heading}", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -167,7 +169,7 @@ def _cells(board: pd.DataFrame, columns: Iterable[str]) -> list[list[str]]:
         **dict.fromkeys(("model", "method", "targets"), str),
         "model_calls": lambda value: f"{value:,.0f}" if value == value else "–",  # noqa: PLR0124 - NaN
         "seconds": lambda value: _number(value, 2),
-        **dict.fromkeys(("n_clipped", "n_all_zero", "n_failed"), lambda value: str(int(value))),
+        **dict.fromkeys(("n_clipped", "n_all_zero", "n_failed", "n_skipped"), lambda value: str(int(value))),
     }
     return [
         [formats.get(column, _number)(row[column]) for column in columns]

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 import methods
-from benchmark import run, suite
+from benchmark import suite
+from benchmark.bench import Bench, set_up
 from benchmark.score import normalise
 from methods.evaluation import encode
 from methods.gradient import local_gradients
@@ -26,7 +27,7 @@ def shares(values) -> str:
     return " ".join(f"{value:6.3f}" for value in normalise(np.asarray(values, dtype=float)).values)
 
 
-def gradients(bench: run.Bench) -> None:
+def gradients(bench: Bench) -> None:
     """Print what the sum of absolute gradients sees, and what the size and redundancy of features hide."""
     samples = bench.explain.take(slice(0, 2000)).as_float()
     local = local_gradients(bench.model, samples, np.random.default_rng(0)).double()
@@ -51,7 +52,7 @@ def gradients(bench: run.Bench) -> None:
         print(f"  {name:<35}", shares(list(found.modalities.values())))
 
 
-def sampling_noise(bench: run.Bench) -> None:
+def sampling_noise(bench: Bench) -> None:
     """Print kernel SHAP's importances against its budget, and how far two runs of it differ."""
     samples = bench.explain.take(slice(0, 200)).as_float()
     for budget in (2128, 8512, 34048):
@@ -95,7 +96,7 @@ def main() -> None:
                 for job in jobs
                 if job.stage.scenario == case and job.stage.data_seed == options.seed
             )
-            bench = run.set_up(stage, root)
+            bench = set_up(stage, root)
             print(f"{case} on {options.images}, {options.model}, seed {options.seed}")
             print(f"  test accuracy {bench.learnt.accuracy:.3f}; {', '.join(bench.model.modalities)}")
             measure(bench)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 import synthetic
-from benchmark import models, run, suite
+from benchmark import bench, models, run, suite
 from benchmark.dry_run import dry_run, dry_run_text
 from benchmark.estimate import Timings, estimate
 from benchmark.executors import InProcessExecutor
@@ -26,7 +26,7 @@ def cache(tmp_path, monkeypatch):
     """An empty cache, and networks that are kept untrained."""
     monkeypatch.setenv("PLUMBLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        run,
+        bench,
         "fit",
         lambda name, train, seed: (
             models.build(name, input_shapes(train)).eval().requires_grad_(requires_grad=False)
@@ -47,8 +47,8 @@ def rendered(found):
 
 
 def test_nothing_is_there_yet_and_nothing_is_written(tmp_path, cache, monkeypatch):
-    for name in ("set_up", "fit"):
-        monkeypatch.setattr(run, name, lambda *_, **__: pytest.fail("work was done"))
+    for place, name in ((run, "set_up"), (bench, "fit")):
+        monkeypatch.setattr(place, name, lambda *_, **__: pytest.fail("work was done"))
     monkeypatch.setattr("synthetic.images.draw", lambda *_, **__: pytest.fail("images were drawn"))
     jobs = suite.plan(SMALL, n_explained=40)
     found = dry_run(jobs, tmp_path / "run")
@@ -87,7 +87,7 @@ def test_it_agrees_with_the_run_on_what_is_missing(tmp_path, cache):
     counts = {}
     n_present = dry_run(jobs, tmp_path / "run").n_present
     with InProcessExecutor() as executor:
-        run.run(jobs, Store(tmp_path / "run"), executor, report=counts.setdefault)
+        run.run(jobs, Store(tmp_path / "run"), executor, on_cached=lambda n: counts.setdefault("cached", n))
     assert counts["cached"] == n_present == len(jobs) - 3
 
 

@@ -96,7 +96,7 @@ def test_a_method_finds_nothing_but_the_protocol(metered_oracle):
             vars(metered)
         public = {name for name in dir(metered) if not name.startswith("_")}
         protocol = {"modalities", "groups", "encode", "classify", "encode_modality"}
-        assert public - protocol == {"n_encoded", "n_classified", "model_calls"}
+        assert public - protocol == {"n_encoded", "n_classified", "model_calls", "check_budget"}
     for name in OBVIOUS.split():
         for metered in (metered_oracle, meter(Joint())):
             assert not hasattr(metered, name), name

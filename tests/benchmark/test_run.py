@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import methods
-from benchmark import run, suite
+from benchmark import bench, run, suite
 from benchmark.executors import InProcessExecutor
 from benchmark.models import HybridNetwork
 from benchmark.store import Store
@@ -26,9 +26,11 @@ def few(model_names=("oracle",), method_names=("gradient",), own=(), n_seeds=1):
     return [job for job in jobs if job.stage.scenario in {"paper-F2", "paper-F4"}]
 
 
-def execute(jobs, folder, own=(), report=lambda _what, _n: None):
+def execute(jobs, folder, own=(), on_cached=lambda _n: None, on_result=lambda _result, _path: None):
     with InProcessExecutor() as executor:
-        return run.run(jobs, Store(folder), executor, own_methods=own, report=report)
+        return run.run(
+            jobs, Store(folder), executor, own_methods=own, on_cached=on_cached, on_result=on_result
+        )
 
 
 def test_one_result_a_job_in_the_order_of_the_plan(tmp_path):
@@ -43,10 +45,10 @@ def test_what_is_there_is_not_made_again(tmp_path, monkeypatch):
     jobs = few()
     first = execute(jobs, tmp_path)
     monkeypatch.setattr(run, "set_up", lambda *_: pytest.fail("made again"))
-    counts = {}
-    again = execute(jobs, tmp_path, report=lambda what, n: counts.update({what: n}))
+    counts = []
+    again = execute(jobs, tmp_path, on_cached=counts.append, on_result=lambda *_: pytest.fail("made again"))
     assert again == first
-    assert counts == {"cached": len(jobs)}
+    assert counts == [len(jobs)]
 
 
 def test_only_what_is_missing_is_made(tmp_path):
@@ -55,8 +57,13 @@ def test_only_what_is_missing_is_made(tmp_path):
     victim = min(tmp_path.rglob("*gradient*.json"))
     victim.unlink()
     made = []
-    again = execute(jobs, tmp_path, report=lambda what, n: made.append((what, n)))
-    assert made == [("cached", len(jobs) - 1), ("done", 1)]
+    again = execute(
+        jobs,
+        tmp_path,
+        on_cached=made.append,
+        on_result=lambda result, path: made.append((result.status, path)),
+    )
+    assert made == [len(jobs) - 1, ("done", victim)]
     assert [result.importances for result in again] == [result.importances for result in first]
 
 
@@ -82,14 +89,14 @@ def test_a_bad_method_costs_its_own_result_only(tmp_path, raw, message):
 
 def test_data_that_cannot_be_had_fails_its_jobs_with_the_reason(tmp_path, monkeypatch):
     jobs = few()
-    real = run.synthetic.generate
+    real = bench.synthetic.generate
 
     def generate(scenario, **options):
         if scenario.name == "paper-F2":
             raise ValueError("the disc is on fire")
         return real(scenario, **options)
 
-    monkeypatch.setattr(run.synthetic, "generate", generate)
+    monkeypatch.setattr(bench.synthetic, "generate", generate)
     results = execute(jobs, tmp_path)
     assert {result.status for result in results if result.job["scenario"] == "paper-F2"} == {"failed"}
     assert "on fire" in next(result for result in results if result.status == "failed").error
@@ -128,6 +135,7 @@ def test_a_method_gets_no_truth_no_latents_no_decision_and_no_test_labels(tmp_pa
     assert seen["n"] == 40
     public = {name for name in seen["model"] if not name.startswith("_")}
     assert public == {
+        "check_budget",
         "classify",
         "encode",
         "encode_modality",
@@ -148,9 +156,11 @@ def test_the_explained_samples_are_neither_training_nor_test_samples(tmp_path, m
 
     grabbing = Method(name="grab", function=grab, estimand="gradient")
     jobs = few(model_names=("hybrid",), own=[grabbing])
-    monkeypatch.setattr(run, "fit", lambda name, train, seed: HybridNetwork(run.input_shapes(train)).eval())
+    monkeypatch.setattr(
+        bench, "fit", lambda name, train, seed: HybridNetwork(bench.input_shapes(train)).eval()
+    )
     execute(jobs[-5:], tmp_path, own=[grabbing])
-    dataset = run.synthetic.generate(jobs[-1].stage.load_scenario(), seed=0, n=400)
+    dataset = bench.synthetic.generate(jobs[-1].stage.load_scenario(), seed=0, n=400)
     rows = {tuple(row) for row in taken["table"].tolist()}
     for split, expected in (("train", False), ("test", False), ("explain", True)):
         other = {tuple(row) for row in getattr(dataset, split).inputs["clinical_a"].tolist()}
@@ -160,7 +170,7 @@ def test_the_explained_samples_are_neither_training_nor_test_samples(tmp_path, m
 def test_a_trained_network_is_recalled_from_the_cache_with_the_same_outputs(tmp_path, monkeypatch):
     jobs = [job for job in few(model_names=("hybrid",)) if job.stage.scenario == "paper-F2"]
     first = execute(jobs, tmp_path / "first")
-    monkeypatch.setattr(run, "fit", lambda *_args, **_options: pytest.fail("trained again"))
+    monkeypatch.setattr(bench, "fit", lambda *_args, **_options: pytest.fail("trained again"))
     second = execute(jobs, tmp_path / "second")
     assert [result.importances for result in first] == [result.importances for result in second]
     assert [result.fidelity for result in first] == [result.fidelity for result in second]

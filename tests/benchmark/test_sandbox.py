@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmark import run, suite
+from benchmark.bench import Limits
 from benchmark.executors import InProcessExecutor
 from benchmark.sandbox import SandboxError, SandboxTimeoutError, apart, is_available
 from benchmark.store import Store
@@ -151,7 +152,9 @@ def run_with(function, folder, **options):
     jobs = [job for job in jobs if job.stage.scenario == "paper-F4"]
     jobs.sort(key=lambda job: job.method != "mine")  # whatever it breaks, it breaks first
     with InProcessExecutor() as executor:
-        results = run.run(jobs, Store(folder), executor, own_methods=[own], apart=True, **options)
+        results = run.run(
+            jobs, Store(folder), executor, own_methods=[own], limits=Limits(apart=True, **options)
+        )
     return {result.job["method"]: result for result in results}
 
 
@@ -216,9 +219,9 @@ def test_what_a_method_ruins_is_ruined_for_itself_alone(tmp_path):
 
 
 @pytest.mark.parametrize(("timeout", "in_sandbox"), [(0, True), (-1.0, True), (5, False)])
-def test_a_timeout_that_cannot_be_kept_is_refused(tmp_path, timeout, in_sandbox):
-    with InProcessExecutor() as executor, pytest.raises(ValueError, match="'timeout' must be positive"):
-        run.run(one(), Store(tmp_path), executor, apart=in_sandbox, timeout=timeout)
+def test_a_timeout_that_cannot_be_kept_is_refused(timeout, in_sandbox):
+    with pytest.raises(ValueError, match="'timeout' must be positive"):
+        Limits(apart=in_sandbox, timeout=timeout)
 
 
 def test_an_interrupt_is_never_lost():

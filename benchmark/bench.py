@@ -1,0 +1,279 @@
+"""Data, model and method meet here, and nowhere else: what comes of one method on one model."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import torch
+
+import synthetic
+from benchmark import models, sandbox
+from benchmark.controls import CONTROLS
+from benchmark.metering import meter
+from benchmark.models import HybridNetwork
+from benchmark.recall import network_folder, network_key
+from benchmark.store import CONTROL, Result, Status
+from benchmark.suite import Job, Stage
+from benchmark.training import Fidelity, fidelity, fit, input_shapes
+from methods.api import Attribution, BudgetError, FusionModel, Method, NotApplicableError
+from synthetic.cache import load as load_cached
+from synthetic.cache import save as save_cached
+from synthetic.seeding import numpy_rng
+from synthetic.types import Dataset, Samples, Truth
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a method may take, and where it runs. None of it changes a number.
+
+    Attributes:
+        apart: it runs in a process of its own; needs fork, elsewhere it is ignored.
+        timeout: seconds that it may take there; None for no limit.
+        budget: model calls that it may make; None for no limit.
+    """
+
+    apart: bool = False
+    timeout: float | None = None
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not (self.timeout > 0 and self.apart and sandbox.is_available()):
+            raise ValueError(
+                "The 'timeout' must be positive, and needs methods to run in processes of their own "
+                f"(a system with fork). Got {self.timeout!r}."
+            )
+        if self.budget is not None and self.budget < 1:
+            raise ValueError(f"The 'budget' must be at least one model call. Got {self.budget!r}.")
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass
+class Bench:
+    """A model and its samples, set up for one method after another.
+
+    Attributes:
+        stage: data and model.
+        model: the trained network, or the oracle.
+        explain: the samples that methods get, as the model sees them.
+        truth: estimand → truth; for controls and results, never for methods.
+        learnt: fidelity of the model.
+        attributed: what was already attributed, for combinations to share.
+    """
+
+    stage: Stage
+    model: FusionModel
+    explain: Samples
+    truth: Mapping[str, Truth]
+    learnt: Fidelity
+    attributed: dict[tuple[str, int, int], _Attributed] = field(default_factory=dict)
+
+    def run(self, job: Job, key: str, method: Method | None, limits: Limits = NO_LIMITS) -> Result:
+        """Return the result of a job, whatever became of it.
+
+        Args:
+            job: the job.
+            key: its key.
+            method: its method; None for a control.
+            limits: what the method may take.
+        """
+        outcome, status, error = _Attributed({}, 0, 0.0), "done", ""
+        try:
+            if method is None:
+                outcome = self._control(job)
+            elif limits.apart and sandbox.is_available():
+                outcome = self._attribute_apart(job, method, limits)
+            else:
+                with _undisturbed():
+                    outcome = self._attribute(job, method, limits.budget)
+        except sandbox.SandboxTimeoutError as exception:
+            status, error = "timeout", str(exception)
+        except sandbox.SandboxError as exception:
+            status, error = "failed", str(exception)
+        except (Exception, SystemExit) as exception:  # noqa: BLE001 - a method may raise anything
+            status, error = _fate(exception)
+        return replace(
+            no_result(job, key, method, status, error),
+            truth={name: dict(truth.modalities) for name, truth in self.truth.items()},
+            truth_se={name: dict(truth.standard_error) for name, truth in self.truth.items()},
+            importances=dict(outcome.importances),
+            fidelity=asdict(self.learnt),
+            model_calls=outcome.model_calls,
+            seconds=round(outcome.seconds, 4),
+        )
+
+    def _control(self, job: Job) -> _Attributed:
+        # The first truth; scored against another, the telling control tells that one (`controls.told`).
+        truth = next(iter(self.truth.values())).modalities
+        return _Attributed(CONTROLS[job.method](truth, self._rng(job)), 0, 0.0)
+
+    def _attribute_apart(self, job: Job, method: Method, limits: Limits) -> _Attributed:
+        """Run a method in a process of its own, and keep what it said for combinations to share."""
+
+        def work() -> list[list[object]]:
+            known = set(self.attributed)
+            try:
+                self._attribute(job, method, limits.budget)
+            except (BudgetError, NotApplicableError) as exception:
+                return [[type(exception).__name__, str(exception)]]
+            return [[*place, asdict(said)] for place, said in self.attributed.items() if place not in known]
+
+        place = (method.name, job.method_seed, job.n_explained)
+        if place not in self.attributed:
+            answer = sandbox.apart(work, timeout=limits.timeout)
+            if len(answer[0]) == 2:
+                name, reason = answer[0]
+                raise {kind.__name__: kind for kind in (BudgetError, NotApplicableError)}[name](reason)
+            for name, seed, n, said in answer:
+                self.attributed[name, seed, n] = _Attributed(**said)
+        return self.attributed[place]
+
+    def _attribute(self, job: Job, method: Method, budget: int | None) -> _Attributed:
+        """Run a method, or recall what it said: a combination shares the results of its components."""
+        place = (method.name, job.method_seed, job.n_explained)
+        if place not in self.attributed:
+            start = time.perf_counter()
+            metered = meter(self.model, budget=budget)
+            if method.components:
+                parts = [
+                    self._attribute(replace(job, method=component.name), component, budget)
+                    for component in method.components
+                ]
+                attribution = method.combine(
+                    metered,
+                    {
+                        component.name: Attribution(part.importances)
+                        for component, part in zip(method.components, parts, strict=True)
+                    },
+                )
+                calls, seconds = sum(part.model_calls for part in parts), sum(part.seconds for part in parts)
+            else:
+                samples = self.explain.take(slice(0, job.n_explained)).as_float()
+                attribution = method.attribute(metered, samples, self._rng(job))
+                calls, seconds = metered.model_calls, time.perf_counter() - start
+            metered.check_budget()  # a method may have caught the error and gone on with what it had
+            self.attributed[place] = _Attributed(attribution.modalities, calls, seconds)
+        return self.attributed[place]
+
+    def _rng(self, job: Job) -> np.random.Generator:
+        return numpy_rng("method", job.method, job.method_seed, self.stage.scenario)
+
+
+@dataclass(frozen=True)
+class _Attributed:
+    importances: Mapping[str, float]
+    model_calls: int
+    seconds: float
+
+
+def set_up(stage: Stage, data_root: str | None = None) -> Bench:
+    """Draw a stage's data and train or recall its model.
+
+    Args:
+        stage: data and model.
+        data_root: folder with the OrganMNIST files.
+    """
+    scenario = stage.load_scenario()
+    dataset = synthetic.generate(scenario, seed=stage.data_seed, n=stage.n_patients, data_root=data_root)
+    if stage.model == models.ORACLE:
+        model: FusionModel = models.oracle(dataset, scenario.decision)
+        explain, test = models.oracle_samples(dataset, "explain"), models.oracle_samples(dataset, "test")
+    else:
+        model, explain, test = _trained(stage, dataset), dataset.explain, dataset.test
+    truth = _truths(dataset)
+    best = truth["bayes_accuracy"].summary if "bayes_accuracy" in truth else {}
+    learnt = fidelity(
+        model,
+        test,
+        scenario.decision(dataset.latents["test"].double()),
+        chance=best.get("chance", max(scenario.labels.shares)),
+        ceiling=best.get("all", 1 - scenario.labels.noise),
+    )
+    # Where an estimand is 0 for every modality (no interactions), there are no shares to compare with.
+    telling = {name: found for name, found in truth.items() if found.informative}
+    return Bench(stage, model, explain, telling, learnt)
+
+
+def _truths(dataset: Dataset) -> dict[str, Truth]:
+    """Return the truths that can be had: with many modalities, some would need too many integrals."""
+    found = {}
+    for estimand in dataset.truth:
+        try:
+            found[estimand] = dataset.truth[estimand]
+        except ValueError:
+            logger.warning("There is no %s truth of %s: too many subsets.", estimand, dataset.scenario)
+    return found
+
+
+def _trained(stage: Stage, dataset: Dataset) -> HybridNetwork:
+    """Return the stage's network: from the cache where it was trained before, else trained and kept."""
+    folder, key = network_folder(), network_key(stage)
+    found = load_cached(key, folder=folder)
+    if found is not None:
+        network = models.build(stage.model, input_shapes(dataset.train))
+        network.load_state_dict(found[0])
+        return network.eval().requires_grad_(requires_grad=False)
+    network = fit(stage.model, dataset.train, seed=stage.train_seed)
+    save_cached(key, network.state_dict(), {"stage": repr(stage)}, folder=folder)
+    return network
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Undo what a method may do to global state, so that it cannot change the results of the next one."""
+    dtype, grad, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    draws, numpy_draws = random.getstate(), np.random.get_state()  # noqa: NPY002 - others may use it
+    try:
+        with torch.random.fork_rng(devices=[]), np.errstate(), warnings.catch_warnings():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        torch.set_num_threads(threads)
+        random.setstate(draws)
+        np.random.set_state(numpy_draws)  # noqa: NPY002
+
+
+def no_result(job: Job, key: str, method: Method | None, status: Status, error: str) -> Result:
+    """Return a result without numbers.
+
+    Args:
+        job: the job.
+        key: its key.
+        method: its method; None for a control.
+        status: what became of it.
+        error: why.
+    """
+    return Result(
+        job=job.as_dict(),
+        key=key,
+        status=status,
+        method_version="1" if method is None else method.version,
+        targets=CONTROL if method is None else method.estimand,
+        error=error,
+    )
+
+
+def describe(exception: BaseException) -> str:
+    """Return an exception with its traceback."""
+    return "".join(traceback.format_exception(exception))
+
+
+def _fate(exception: BaseException) -> tuple[Status, str]:
+    """Return what an exception of a method means for its result."""
+    if isinstance(exception, NotApplicableError):
+        return "skipped", str(exception)
+    if isinstance(exception, BudgetError):
+        return "over-budget", str(exception)
+    return "failed", describe(exception)

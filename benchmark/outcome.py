@@ -1,0 +1,111 @@
+"""What comes of a run: its results, the tables made of them, and the files and lines that show them."""
+
+# pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportReturnType=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from benchmark import table
+from benchmark.manifest import manifest
+from benchmark.report import figure
+from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
+from benchmark.request import Request
+from benchmark.store import CONTROL, Result, write_json
+from synthetic.cache import replacing
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: its results, and the tables made of them."""
+
+    results: list[Result]
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One row a result and estimand."""
+        return table.scores(self.results)
+
+    @cached_property
+    def importances(self) -> pd.DataFrame:
+        """One row a result, estimand and modality."""
+        return table.importances(self.results)
+
+    @cached_property
+    def shares(self) -> pd.DataFrame:
+        """One row a model, scenario, method and modality."""
+        return table.shares(self.results)
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a method, best first."""
+        return table.leaderboard(self.scores)
+
+    @cached_property
+    def fidelity(self) -> pd.DataFrame:
+        """One row a trained network."""
+        return table.fidelity(self.scores)
+
+
+def write(outcome: Outcome, request: Request, *, command: str) -> Path:
+    """Write tables, leaderboard, picture and manifest into the run's folder and return it."""
+    folder = request.folder
+    _write_text(folder / "scores.csv", outcome.scores.to_csv(index=False))
+    _write_text(folder / "importances.csv", outcome.importances.to_csv(index=False))
+    _write_text(
+        folder / "leaderboard.md",
+        leaderboard_markdown(
+            outcome.leaderboard,
+            outcome.scores,
+            outcome.shares,
+            table.case_errors(outcome.scores),
+            outcome.fidelity,
+            table.by_estimand(outcome.scores),
+            title=request.title,
+            command=command,
+        ),
+    )
+    labels = {name: str(scenario.decision) for name, scenario in request.scenarios().items()}
+    board = outcome.leaderboard
+    shown = list(dict.fromkeys(board.loc[board["targets"] != CONTROL, "method"]))
+    for model, rows in outcome.shares.groupby("model"):
+        picture = figure.draw_importances(
+            rows, title=f"{request.title}, {model}", methods=shown, labels=labels
+        )
+        for suffix in ("png", "svg"):
+            figure.save(picture, folder / f"importances-{model}.{suffix}")
+    write_json(folder / "manifest.json", manifest(request, command))
+    return folder
+
+
+def show(outcome: Outcome, request: Request, console: Console) -> None:
+    """Print the leaderboard."""
+    console.print(leaderboard_table(outcome.leaderboard, title=request.title))
+    console.print(chance_note(outcome.scores), style="dim", soft_wrap=True)
+    networks = outcome.fidelity
+    if len(networks):
+        n_low = int((~networks["counts"]).sum())
+        least, mean = networks["accuracy"].min(), networks["accuracy"].mean()
+        note = f"Networks: test accuracy {least:.3f} at least, {mean:.3f} on average"
+        console.print(
+            note
+            + (
+                f"; {n_low} learnt less than {table.FIDELITY_GATE:.0%} of what there is and do not count."
+                if n_low
+                else "."
+            ),
+            style="dim",
+            soft_wrap=True,
+        )
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())

@@ -1,0 +1,216 @@
+"""The ``plumbline run`` and ``plumbline repeat`` commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import methods
+from benchmark import session
+from benchmark.bench import Limits, set_up
+from benchmark.dry_run import dry_run, dry_run_text
+from benchmark.events import Event, repeat_command
+from benchmark.executors import default_workers
+from benchmark.outcome import Outcome, show, write
+from benchmark.progress import progress
+from benchmark.request import Request
+from benchmark.store import CONTROL, FAILURES, Result, read_result
+from benchmark.suite import Job
+from benchmark.terminal import terminal
+from synthetic.cache_limit import cache_limit
+from synthetic.threads import single_thread
+
+EXIT_FAILED = 1
+
+
+def run(
+    suite: Annotated[
+        str, typer.Argument(help="name of a suite ('plumbline list suites') or TOML file")
+    ] = "paper",
+    *,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="a scenario by name, or a TOML file, instead of the suite's; may be repeated"),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="phantom, organamnist or organ-ac; the suite's by default")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="latent features of real scans: autoencoder or pca")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="pixels a side: 28, 64, 128 or 224; the scenario's own by default")
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="folder with the OrganMNIST files")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="instead of the suite's; may be repeated")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="a method by name, with options if wanted ('lime(n_points=1000)'), runs instead of all; "
+            "your own function ('package.module:function') runs beside them; may be repeated"
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="repetitions, instead of the suite's number")] = None,
+    patients: Annotated[int | None, typer.Option(help="patients a scenario, in all splits together")] = None,
+    explained: Annotated[
+        int | None, typer.Option(help="samples that a method gets, instead of the suite's number")
+    ] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="say what there is to do, and do nothing")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="processes of one thread each; the processors by default")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="a Dask scheduler (tcp://HOST:PORT) or local:N, instead of --workers"),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="seconds after which a method is ended and counted as failed")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="model calls after which a method is ended and counted as failed")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for results; results/runs/… by default")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print the outcome as one JSON document instead of tables")
+    ] = False,
+) -> None:
+    """Run a suite: generate, train, attribute, score; print a leaderboard and say where the files are.
+
+    Results that are already in the output folder are not made again. Exit code 0: all done; 1: a result
+    failed, timed out or went over its budget; 2: wrong input, or the run could not go on; 130: interrupted.
+    """
+    find_own_modules()
+    start = time.perf_counter()
+    cache_limit()  # a mistake in it is told now, not by every result
+    if workers is not None and cluster is not None:
+        raise ValueError(f"A run must have either --workers or --cluster. Got {workers} and {cluster!r}.")
+    request = Request.from_options(
+        suite=suite,
+        images=images,
+        features=features,
+        image_size=image_size,
+        data_root=data_root,
+        scenarios=scenario or (),
+        models=model,
+        methods=method,
+        n_seeds=seeds,
+        n_patients=patients,
+        n_explained=explained,
+        out=out,
+        limits=Limits(apart=True, timeout=timeout, budget=budget),
+    )
+    console = terminal(quiet=quiet or as_json)
+    n_workers = default_workers() if workers is None else workers
+    if dry:
+        found = dry_run(request.jobs(), request.folder, own_methods=request.own_methods, workers=n_workers)
+        console.print(dry_run_text(found))
+        return
+    command = shlex.join(["plumbline", *sys.argv[1:]])
+    files: dict[str, Path] = {}
+    with progress(quiet=quiet) as watch:
+
+        def remember(event: Event) -> None:
+            if event.result is not None and event.path is not None:
+                files[event.result.key] = event.path
+            watch(event)
+
+        outcome = session.run(request, workers=n_workers, cluster=cluster, command=command, watch=remember)
+    show(outcome, request, console)
+    folder = write(outcome, request, command=command)
+    seconds = time.perf_counter() - start
+    console.print(f"Files: {folder}", soft_wrap=True)
+    console.print(f"{len(outcome.results)} results in {seconds:.0f} s", style="dim")
+    failed = [result for result in outcome.results if result.status in FAILURES]
+    if as_json:
+        typer.echo(_as_json(outcome, folder, files, seconds))
+    if failed:
+        typer.echo(_about_failures(failed, files), err=True)
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _about_failures(failed: list[Result], files: dict[str, Path]) -> str:
+    first = failed[0]
+    return (
+        f"{len(failed)} results failed. The first: {first.job['method']} on {first.job['scenario']}, "
+        f"{first.job['model']}, seed {first.job['data_seed']}: {_last_line(first.error)}\n"
+        f"Its traceback, and the job again: {repeat_command(files[first.key])}"
+    )
+
+
+def _last_line(error: str) -> str:
+    return error.strip().splitlines()[-1] if error.strip() else ""
+
+
+def _as_json(outcome: Outcome, folder: Path, files: dict[str, Path], seconds: float) -> str:
+    """Return what came of a run as one JSON document; numbers that do not exist are null."""
+    board = outcome.leaderboard.astype(object)
+    document = {
+        "folder": str(folder),
+        "seconds": round(seconds, 1),
+        "n_results": len(outcome.results),
+        "statuses": dict(Counter(result.status for result in outcome.results)),
+        "leaderboard": board.where(board.notna(), None).to_dict(orient="records"),
+        "failures": [
+            {
+                **{name: result.job[name] for name in ("scenario", "model", "method", "data_seed")},
+                "status": result.status,
+                "error": _last_line(result.error),
+                "file": str(files[result.key]),
+                "repeat": repeat_command(files[result.key]),
+            }
+            for result in outcome.results
+            if result.status in FAILURES
+        ],
+    }
+    return json.dumps(document, indent=1)
+
+
+def repeat(
+    file: Annotated[Path, typer.Argument(help="a result, from the folder results/ of a run")],
+    *,
+    data_root: Annotated[Path | None, typer.Option(help="folder with the OrganMNIST files")] = None,
+) -> None:
+    """Do the job of a result again, in this process, and show what came then and what comes now.
+
+    Exit code 0: it is done, with the numbers that it had, or had none; 1: it failed, or the numbers differ.
+    """
+    find_own_modules()
+    try:
+        earlier = read_result(file)
+    except OSError as error:
+        raise ValueError(f"The result {file} cannot be read: {error}.") from error
+    except ValueError as error:
+        raise ValueError(f"The file {file} must hold a result as a run wrote it. Got {error}.") from error
+    if earlier is None:
+        raise ValueError(
+            f"The result {file} was written by another version of Plumbline, and cannot be repeated."
+        )
+    job = Job.from_dict(earlier.job)
+    method = None if earlier.targets == CONTROL else methods.get(job.method)
+    with single_thread():
+        again = set_up(job.stage, None if data_root is None else str(data_root)).run(job, earlier.key, method)
+    console, same = terminal(), again.importances == earlier.importances
+    for when, result in (("then", earlier), ("now", again)):
+        values = ", ".join(f"{name} {value:.6g}" for name, value in result.importances.items())
+        console.print(f"{when:>4}: {result.status}  {values}", soft_wrap=True, markup=False)
+    if again.error:
+        Console(stderr=True).print(again.error.rstrip(), soft_wrap=True, markup=False, highlight=False)
+    if again.status in FAILURES or (earlier.status == "done" and not same):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def find_own_modules() -> None:
+    """Let a user's own modules be imported from the folder in which the command is given.
+
+    Last, so that nothing there can take the place of an installed package.
+    """
+    sys.path.append(str(Path.cwd()))

@@ -53,11 +53,14 @@ def is_built_in(method: Method) -> bool:
 
 
 def source_fingerprint(method: Method) -> str:
-    """Return a hash of the project's source that decides what a built-in method says.
+    """Return a hash of the project's source that decides what a method says.
 
-    Its own module, those of its components, and what the methods share; not the modules of other methods, so
-    that a new method leaves the results of all others valid.
+    Of a built-in one: its own module, those of its components, and what the methods share; not the modules of
+    other methods, so that a new method leaves the results of all others valid. What a function of a user's
+    own does is not known.
     """
+    if not is_built_in(method):
+        return fingerprint("methods")
     return _code(frozenset(_file(part) for part in (method, *method.components)))
 
 

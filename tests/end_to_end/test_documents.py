@@ -24,7 +24,7 @@ def blocks(text, language):
 
 
 def test_there_is_something_to_test():
-    assert len(blocks(README, "python")) == 2
+    assert len(blocks(README, "python")) == 3
     assert len(blocks(CONTRIBUTING, "python")) == 1
     assert len(commands()) >= 6
 
@@ -43,7 +43,7 @@ def test_your_own_method_in_ten_lines(tmp_path, monkeypatch, capsys):
 
 def test_the_python_tour():
     scope = {}
-    code = blocks(README, "python")[1]
+    code = blocks(README, "python")[2]
     exec(code, scope)  # noqa: S102 - the README's own text
     assert dict(scope["dataset"].truth["gradient"].modalities) == {
         "axial": 0.25,
@@ -52,6 +52,10 @@ def test_the_python_tour():
         "clinical_b": 0.25,
     }
     assert str(dict(scope["dataset"].truth["gradient"].modalities)) in code
+
+
+def test_the_recipe_for_slurm_is_python():
+    compile(blocks(README, "python")[1], "README.md", "exec")  # there is no Slurm here
 
 
 def test_a_scenario_of_your_own(tmp_path, monkeypatch):

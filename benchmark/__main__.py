@@ -12,7 +12,7 @@ from rich.table import Table
 
 import methods
 import synthetic
-from benchmark import cache_command, models, run_command, scenario_commands
+from benchmark import cache_command, check_command, models, run_command, scenario_commands
 from benchmark import suite as suites
 from benchmark.terminal import terminal
 
@@ -53,6 +53,7 @@ def list_names(
 
 app.command("run")(run_command.run)
 app.command("repeat")(run_command.repeat)
+app.command("check-method")(check_command.check_method)
 app.command("show")(scenario_commands.show)
 app.command("truths")(scenario_commands.truths)
 app.add_typer(cache_command.app, name="cache")

@@ -7,6 +7,7 @@ import random
 import time
 import traceback
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ import torch
 import synthetic
 from benchmark import models, sandbox
 from benchmark.controls import CONTROLS
+from benchmark.door import find_answers, forget
 from benchmark.metering import meter
 from benchmark.models import HybridNetwork
 from benchmark.recall import network_folder, network_key
@@ -70,6 +72,7 @@ class Bench:
         truth: estimand → truth; for controls and results, never for methods.
         learnt: fidelity of the model.
         attributed: what was already attributed, for combinations to share.
+        answers: what in this process holds an answer; gone where a method runs in a process of its own.
     """
 
     stage: Stage
@@ -78,6 +81,7 @@ class Bench:
     truth: Mapping[str, Truth]
     learnt: Fidelity
     attributed: dict[tuple[str, int, int], _Attributed] = field(default_factory=dict)
+    answers: list[weakref.ref[object]] = field(default_factory=find_answers)
 
     def run(self, job: Job, key: str, method: Method | None, limits: Limits = NO_LIMITS) -> Result:
         """Return the result of a job, whatever became of it.
@@ -103,7 +107,7 @@ class Bench:
             status, error = "failed", str(exception)
         except (Exception, SystemExit) as exception:  # noqa: BLE001 - a method may raise anything
             status, error = _fate(exception)
-        return replace(
+        result = replace(
             no_result(job, key, method, status, error),
             truth={name: dict(truth.modalities) for name, truth in self.truth.items()},
             truth_se={name: dict(truth.standard_error) for name, truth in self.truth.items()},
@@ -112,6 +116,8 @@ class Bench:
             model_calls=outcome.model_calls,
             seconds=round(outcome.seconds, 4),
         )
+        self.answers.append(weakref.ref(result))
+        return result
 
     def _control(self, job: Job) -> _Attributed:
         # The first truth; scored against another, the telling control tells that one (`controls.told`).
@@ -123,6 +129,10 @@ class Bench:
 
         def work() -> list[list[object]]:
             known = set(self.attributed)
+            # This process is a copy: what the method must not see goes here, and stays in the parent.
+            self.truth = {}
+            self.explain = self.explain if method.needs_labels else self.explain.without_labels()
+            forget(self.answers)
             try:
                 self._attribute(job, method, limits.budget)
             except (BudgetError, NotApplicableError) as exception:

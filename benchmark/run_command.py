@@ -24,7 +24,7 @@ from benchmark.progress import progress
 from benchmark.request import Request
 from benchmark.store import CONTROL, FAILURES, Result, read_result
 from benchmark.suite import Job
-from benchmark.terminal import terminal
+from benchmark.terminal import find_own_modules, terminal
 from synthetic.cache_limit import cache_limit
 from synthetic.threads import single_thread
 
@@ -206,11 +206,3 @@ def repeat(
         Console(stderr=True).print(again.error.rstrip(), soft_wrap=True, markup=False, highlight=False)
     if again.status in FAILURES or (earlier.status == "done" and not same):
         raise typer.Exit(EXIT_FAILED)
-
-
-def find_own_modules() -> None:
-    """Let a user's own modules be imported from the folder in which the command is given.
-
-    Last, so that nothing there can take the place of an installed package.
-    """
-    sys.path.append(str(Path.cwd()))

@@ -41,7 +41,7 @@ def _registered() -> dict[str, Method]:
             )
         try:
             found[point.name] = as_method(point.load(), name=point.name)
-        except Exception as error:  # noqa: BLE001 - somebody else's package must not stop the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - another's package must not stop the rest
             logger.warning("The method %r of %s is left out: %s", point.name, point.value, error)
     return found
 
@@ -64,7 +64,7 @@ def source_fingerprint(method: Method) -> str:
     return _code(frozenset(_file(part) for part in (method, *method.components)))
 
 
-_NO_METHODS = ("methods/registry.py", "methods/__init__.py")
+_NO_METHODS = ("methods/registry.py", "methods/__init__.py", "methods/checks/")
 
 
 @cache
@@ -88,7 +88,7 @@ def get(name: str) -> Method:
     Args:
         name: a registered name, with options in parentheses where wanted
             (``"kernel_shap(aggregation=absolute_mean)"``), or ``"package.module:function"`` for a function
-            of your own.
+            of your own. The value of an option is a Python literal or a bare word, which is a string.
 
     Raises:
         ValueError: if there is no such method, function or option.
@@ -150,16 +150,39 @@ def _load(path: str) -> Method:
 
 
 def _parse_options(name: str, text: str) -> dict[str, object]:
+    """Return the options of ``name=value, …``: Python literals, and bare words as strings."""
+    try:
+        call = ast.parse(f"options({text})", mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: nested too deep
+        raise _misspelt(name, text) from None
+    # "f(a=1)(b=2)" is a call too, of what f(a=1) returns.
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise _misspelt(name, text)
+    if call.args:
+        raise _misspelt(name, ast.unparse(call.args[0]))
     options: dict[str, object] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        key, separator, value = (piece.strip() for piece in part.partition("="))
-        if not separator or not key.isidentifier():
-            raise ValueError(f"The options of method {name!r} must be written as option=value. Got {part!r}.")
+    for keyword in call.keywords:
+        if keyword.arg is None:
+            raise _misspelt(name, f"**{ast.unparse(keyword.value)}")
+        if keyword.arg in options:
+            raise ValueError(
+                f"The option {keyword.arg!r} of method {name!r} must be given once. Got it twice."
+            )
+        if isinstance(keyword.value, ast.Name):
+            options[keyword.arg] = keyword.value.id  # a bare word, such as unit=modality
+            continue
         try:
-            options[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[key] = value  # a bare word, such as unit=modality
+            options[keyword.arg] = ast.literal_eval(keyword.value)
+        except (ValueError, TypeError, MemoryError, RecursionError):
+            raise ValueError(
+                f"The option {keyword.arg!r} of method {name!r} must be a number, a word, a text in quotes, "
+                f"or a tuple, list or dict of them. Got {ast.unparse(keyword.value)!r}; put a text in quotes."
+            ) from None
     return options
+
+
+def _misspelt(name: str, part: str) -> ValueError:
+    return ValueError(f"The options of method {name!r} must be written as option=value. Got {part!r}.")
 
 
 def _check_options(method: Method, options: Mapping[str, object]) -> None:

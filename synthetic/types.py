@@ -116,8 +116,9 @@ class Samples:
         return Samples({name: value[rows] for name, value in self.inputs.items()}, labels)
 
     def as_float(self) -> Samples:
-        """Return a float32 copy: uint8 images become 0…1."""
-        return Samples({name: as_float(value) for name, value in self.inputs.items()}, self.labels)
+        """Return a copy with float32 inputs: uint8 images become 0…1. It shares no memory with these."""
+        labels = None if self.labels is None else self.labels.clone()
+        return Samples({name: as_float(value) for name, value in self.inputs.items()}, labels)
 
     def without_labels(self) -> Samples:
         """Return the same inputs with the labels withheld."""

@@ -69,12 +69,31 @@ def test_the_built_in_methods():
         ("permutation(unit=modality)", "permutation(unit=modality)", {"unit": "modality"}),
         ("permutation(unit='modality')", "permutation(unit=modality)", {"unit": "modality"}),
         ("kernel_shap(n_coalitions=None)", "kernel_shap(n_coalitions=None)", {"n_coalitions": None}),
+        ("lime(ridge=-1.5)", "lime(ridge=-1.5)", {"ridge": -1.5}),
+        ("lime(n_points=(1, 2))", "lime(n_points=(1, 2))", {"n_points": (1, 2)}),
+        (
+            "lime(n_points={'a': [1, 2]}, ridge=1)",
+            "lime(n_points={'a': [1, 2]}, ridge=1)",
+            {"n_points": {"a": [1, 2]}, "ridge": 1},
+        ),
+        ("lime(ridge='a,b')", "lime(ridge='a,b')", {"ridge": "a,b"}),
+        ("lime(ridge='a=b)(')", "lime(ridge='a=b)(')", {"ridge": "a=b)("}),
+        ('lime(ridge="1")', "lime(ridge='1')", {"ridge": "1"}),
+        ("lime(ridge='None')", "lime(ridge='None')", {"ridge": "None"}),
+        ("lime(ridge='')", "lime(ridge='')", {"ridge": ""}),
+        ("lime(n_points=10,)", "lime(n_points=10)", {"n_points": 10}),
     ],
 )
 def test_options_are_read_and_shown_in_the_name(text, name, options):
     method = methods.get(text)
     assert method.name == name
     assert dict(method.options) == options
+    again = methods.get(method.name)
+    assert again.name == method.name
+    assert again.options == method.options
+    assert {key: type(value) for key, value in again.options.items()} == {
+        key: type(value) for key, value in method.options.items()
+    }
 
 
 def test_aggregation_is_an_option_of_every_method():
@@ -97,6 +116,15 @@ def test_aggregation_is_an_option_of_every_method():
         ("lime(n_points=10) x", "must be written as name, name"),
         ("lime(10)", "options of method 'lime(10)' must be written as option=value. Got '10'"),
         ("lime(n points=10)", "must be written as option=value. Got 'n points=10'"),
+        ("lime(**{'n_points': 1})", "must be written as option=value. Got \"**{'n_points': 1}\""),
+        ("lime(n_points=10)(ridge=1)", "must be written as option=value. Got 'n_points=10)(ridge=1'"),
+        ("lime(n_points=10, n_points=20)", "The option 'n_points' of method"),
+        ("lime(n_points={[]: 1})", "option 'n_points' of method 'lime(n_points={[]: 1})' must be a number"),
+        ("lime(n_points=10 + 5)", "must be a number, a word, a text in quotes"),
+        ("lime(n_points=os.cpu_count())", "Got 'os.cpu_count()'; put a text in quotes"),
+        ("lime(n_points=half-way)", "Got 'half - way'; put a text in quotes"),
+        ("lime(n_points=2d)", "must be written as option=value. Got 'n_points=2d'"),
+        ("lime(n_points=" + "(" * 500 + ")" * 500 + ")", "must be written as option=value"),
         ("lime(points=10)", "The lime option 'points' is unknown. Did you mean 'n_points'"),
         ("lime(n_point=10)", "'n_point' is unknown. Did you mean 'n_points'?"),
         ("gradient(unit=modality)", "The gradient option 'unit' is unknown. There are aggregation."),
@@ -192,3 +220,14 @@ def test_an_installed_method_may_not_take_a_name(own_module, installed):
     installed(EntryPoint("lime", f"{own_module}:by_spread", registry.ENTRY_POINT_GROUP))
     with pytest.raises(ValueError, match=f"name 'lime' of entry point '{own_module}:by_spread' is taken"):
         methods.names()
+
+
+@pytest.mark.parametrize("code", ["import a_package_that_nobody_has", "raise SystemExit(3)", "x = 1 / 0"])
+def test_a_broken_package_is_left_out_with_a_warning(tmp_path, monkeypatch, installed, caplog, code):
+    name = f"broken_package_{abs(hash(code))}"
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(EntryPoint("broken", f"{name}:METHOD", registry.ENTRY_POINT_GROUP))
+    assert "broken" not in methods.names()
+    assert "gradient" in methods.names()
+    assert f"The method 'broken' of {name}:METHOD is left out" in caplog.text

@@ -12,7 +12,21 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 
-from methods import gradient, kernel_shap, lime, mean_of_methods, modality_contribution, permutation
+from methods import (
+    deeplift,
+    feature_ablation,
+    gradient,
+    input_x_gradient,
+    integrated_gradients,
+    kernel_shap,
+    lime,
+    lrp,
+    mean_of_methods,
+    modality_contribution,
+    permutation,
+    shapley_sampling,
+    smoothgrad,
+)
 from methods.api import Method
 from synthetic.fingerprint import source_fingerprint as fingerprint
 from synthetic.names import check_known
@@ -24,6 +38,15 @@ _BUILT_IN = (
     kernel_shap.METHOD,
     mean_of_methods.METHOD,
     modality_contribution.METHOD,
+    input_x_gradient.METHOD,
+    smoothgrad.METHOD,
+    integrated_gradients.INTEGRATED_GRADIENTS,
+    integrated_gradients.GRADIENT_SHAP,
+    deeplift.DEEPLIFT,
+    deeplift.DEEPLIFT_SHAP,
+    lrp.METHOD,
+    feature_ablation.METHOD,
+    shapley_sampling.METHOD,
 )
 logger = logging.getLogger(__name__)
 

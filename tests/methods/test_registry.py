@@ -50,6 +50,15 @@ def test_the_built_in_methods():
         "kernel_shap",
         "mean_of_methods",
         "modality_contribution",
+        "input_x_gradient",
+        "smoothgrad",
+        "integrated_gradients",
+        "gradient_shap",
+        "deeplift",
+        "deeplift_shap",
+        "lrp",
+        "feature_ablation",
+        "shapley_sampling",
     )
     for name in methods.names():
         method = methods.get(name)

@@ -18,9 +18,16 @@ from sklearn.linear_model import Ridge
 
 from benchmark.models import HybridNetwork
 from methods import evaluation, kernel_shap
+from methods.deeplift import deeplift, deeplift_shap
+from methods.feature_ablation import ablation
 from methods.gradient import local_gradients
+from methods.input_x_gradient import gradient_times_input
+from methods.integrated_gradients import expected_gradients, integrated_gradients
 from methods.lime import local_coefficients
+from methods.lrp import relevance
 from methods.permutation import accuracy_loss
+from methods.shapley_sampling import sampled_shapley_values
+from methods.smoothgrad import smoothed_gradients
 from synthetic.types import Samples
 
 N_FEW, N_MANY = 32, 500
@@ -109,6 +116,15 @@ def spread(function, n_runs=4):
         pytest.param(accuracy_loss, marks=pytest.mark.benchmark(group="permutation")),
         pytest.param(local_coefficients, marks=pytest.mark.benchmark(group="lime")),
         pytest.param(shapley_values, id="shapley_values", marks=pytest.mark.benchmark(group="kernel_shap")),
+        pytest.param(gradient_times_input, marks=pytest.mark.benchmark(group="input_x_gradient")),
+        pytest.param(smoothed_gradients, marks=pytest.mark.benchmark(group="smoothgrad")),
+        pytest.param(integrated_gradients, marks=pytest.mark.benchmark(group="integrated_gradients")),
+        pytest.param(expected_gradients, marks=pytest.mark.benchmark(group="gradient_shap")),
+        pytest.param(deeplift, marks=pytest.mark.benchmark(group="deeplift")),
+        pytest.param(deeplift_shap, marks=pytest.mark.benchmark(group="deeplift_shap")),
+        pytest.param(relevance, marks=pytest.mark.benchmark(group="lrp")),
+        pytest.param(ablation, marks=pytest.mark.benchmark(group="feature_ablation")),
+        pytest.param(sampled_shapley_values, marks=pytest.mark.benchmark(group="shapley_sampling")),
     ],
 )
 def test_ours(network, labelled, timed, method, n):
@@ -258,3 +274,132 @@ def test_kernel_shap_by_the_authors_package(network, labelled, timed):
     slow = timed(explain, N_FEW, rounds=1)
     noise = spread(lambda generator: shapley_values(network, samples, generator))
     assert_agree(slow, shapley_values(network, samples, rng()), noise=noise)
+
+
+# captum on the fusion layer: the whole batch in one call, wherever it takes one
+
+
+@pytest.fixture
+def by_captum(network, labelled, timed):
+    """Return a function that times captum from the inputs on, and asserts that ours gives the same."""
+
+    def compare(explain, ours, *, n=N_MANY, rounds=3, times_noise=None, rtol=1e-3, atol=1e-5):
+        samples = labelled(n)
+        theirs = timed(lambda: explain(network.encode(samples.inputs)).detach(), n, rounds=rounds)
+        found = ours(network, samples, rng())
+        if times_noise is None:
+            np.testing.assert_allclose(theirs, found, rtol=rtol, atol=atol)
+        else:
+            noise = spread(lambda generator: ours(network, samples, generator))
+            assert_agree(theirs, found, noise=times_noise * noise)
+
+    return compare
+
+
+def probability(network):
+    return lambda features: network.classify(features).softmax(1)
+
+
+def one_output(network, *, sigmoid):
+    """Return the head as a module with one output: captum has no rule for softmax that adds up."""
+    *body, last = network.head
+    odds = torch.nn.Linear(last.in_features, 1)
+    with torch.no_grad():
+        odds.weight.copy_(last.weight[1:] - last.weight[:1])
+        odds.bias.copy_(last.bias[1:] - last.bias[:1])
+    body = [torch.nn.ReLU() if isinstance(layer, torch.nn.ReLU) else layer for layer in body]
+    return torch.nn.Sequential(*body, odds, *([torch.nn.Sigmoid()] if sigmoid else []))
+
+
+@pytest.mark.benchmark(group="input_x_gradient")
+def test_input_x_gradient_by_captum(network, by_captum):
+    explainer = captum.attr.InputXGradient(probability(network))
+    by_captum(lambda x: explainer.attribute(x.requires_grad_(), target=1), gradient_times_input)
+
+
+@pytest.mark.benchmark(group="smoothgrad")
+def test_smoothgrad_by_captum(network, by_captum):
+    """captum takes one standard deviation for all features: it gets standardised ones."""
+
+    def explain(features):
+        scale = 0.5 * features.std(0, correction=0)
+        tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(lambda z: probability(network)(z * scale)))
+        with torch.random.fork_rng(devices=[]):
+            standardised = (features / scale).requires_grad_()
+            found = tunnel.attribute(standardised, nt_samples=50, stdevs=1.0, target=1, abs=False)
+        return found / scale
+
+    by_captum(explain, smoothed_gradients, times_noise=1)
+
+
+@pytest.mark.benchmark(group="integrated_gradients")
+def test_integrated_gradients_by_captum(network, by_captum):
+    explainer = captum.attr.IntegratedGradients(probability(network))
+
+    def explain(features):
+        start = features.mean(0, keepdim=True).expand_as(features)
+        return explainer.attribute(features, start, target=1, n_steps=50, method="gausslegendre")
+
+    by_captum(explain, integrated_gradients)
+
+
+@pytest.mark.benchmark(group="gradient_shap")
+def test_gradient_shap_by_captum(network, by_captum):
+    """One of its references is the sample itself; ours, stratified, has less noise."""
+    explainer = captum.attr.GradientShap(probability(network))
+
+    def explain(features):
+        before = np.random.get_state()  # noqa: NPY002 - captum draws from it
+        with torch.random.fork_rng(devices=[]):
+            found = explainer.attribute(features, features, n_samples=200, stdevs=0.0, target=1)
+        np.random.set_state(before)  # noqa: NPY002
+        return found * N_MANY / (N_MANY - 1)
+
+    by_captum(explain, expected_gradients, times_noise=2)
+
+
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks:UserWarning")
+@pytest.mark.benchmark(group="deeplift")
+def test_deeplift_by_captum(network, by_captum):
+    explainer = captum.attr.DeepLift(one_output(network, sigmoid=True))
+    by_captum(lambda x: explainer.attribute(x.requires_grad_(), x.mean(0, keepdim=True).detach()), deeplift)
+
+
+@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks:UserWarning")
+@pytest.mark.benchmark(group="deeplift_shap")
+def test_deeplift_shap_by_captum(network, by_captum):
+    """The same hundred references."""
+    explainer = captum.attr.DeepLiftShap(one_output(network, sigmoid=True))
+    chosen = np.sort(rng().choice(N_MANY, size=100, replace=False))
+    by_captum(lambda x: explainer.attribute(x.requires_grad_(), x[chosen].detach()), deeplift_shap)
+
+
+@pytest.mark.benchmark(group="lrp")
+def test_lrp_by_captum(network, by_captum):
+    explainer = captum.attr.LRP(one_output(network, sigmoid=False))
+    by_captum(
+        lambda x: explainer.attribute(x.requires_grad_()),
+        partial(relevance, epsilon=1e-9),
+        rtol=1e-2,
+        atol=1e-3,
+    )
+
+
+@pytest.mark.benchmark(group="feature_ablation")
+def test_feature_ablation_by_captum(network, by_captum):
+    explainer = captum.attr.FeatureAblation(probability(network))
+    by_captum(lambda x: explainer.attribute(x, x.mean(0, keepdim=True), target=1), ablation)
+
+
+@pytest.mark.benchmark(group="shapley_sampling")
+def test_shapley_sampling_by_captum(network, by_captum):
+    """As many orders; captum's are not in pairs, which leaves it more noise."""
+    explainer = captum.attr.ShapleyValueSampling(probability(network))
+    n_orders = 2 * (4096 // 82)
+
+    def explain(features):
+        start = features.mean(0, keepdim=True)
+        with torch.random.fork_rng(devices=[]):
+            return explainer.attribute(features, start, target=1, n_samples=n_orders)
+
+    by_captum(explain, sampled_shapley_values, n=N_FEW, rounds=1, times_noise=2)

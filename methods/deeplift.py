@@ -1,0 +1,240 @@
+"""DeepLIFT at the fusion layer, with one reference or with many (Shrikumar, Greenside & Kundaje 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from methods import evaluation
+from methods.api import FusionModel, Method, NotApplicableError
+from methods.backward_rules import Backward, Operation, ruled_logits, secant
+from methods.evaluation import fusion_features
+from methods.references import Reference, reference_vector
+from synthetic.types import Samples
+
+Output = Literal["probability", "log_odds"]
+
+# What the contributions of a sample may miss of the change that they divide, as a share of it (or of 1).
+_TOLERANCE = 0.005
+# Points of the sum over the way of the other classes' logits.
+_POINTS = 32
+
+
+def deeplift(
+    model: FusionModel,
+    samples: Samples,
+    rng: np.random.Generator,
+    *,
+    reference: Reference = "mean",
+    output: Output = "probability",
+) -> Tensor:
+    """Return DeepLIFT contributions ``[n, d]``: multipliers from a reference, times the change from it.
+
+    Differences from the reference take the place of derivatives in the chain rule: linear layers keep their
+    weights, and a function of one variable has the multiplier Δoutput / Δinput (the rescale rule, section
+    3.5.2). Where two activations are multiplied, each gets half of the joint change; softmax, normalisation
+    and attention inside the classifier get their derivative averaged over the line from the reference, which
+    is the rescale rule
+    for one variable. A sample's contributions add up to the change from the reference (section 3.1).
+
+    Args:
+        model: the model.
+        samples: the samples to explain.
+        rng: not used.
+        reference: the ``mean`` of the samples' fusion features, or ``zero``.
+        output: what is explained: the ``probability`` of the target class, or its ``log_odds``, which do not
+            saturate (section 3.6).
+
+    Raises:
+        ValueError: if an option is none of these.
+        NotApplicableError: if the operations of the classifier cannot be followed.
+    """
+    del rng  # nothing here is random
+    _check_output(output)
+    features, target = fusion_features(model, samples)
+    start = reference_vector(features, reference)
+    return _mean_contributions(model, features, target, start[None], output)
+
+
+def deeplift_shap(
+    model: FusionModel,
+    samples: Samples,
+    rng: np.random.Generator,
+    *,
+    n_references: int = 100,
+    output: Output = "probability",
+) -> Tensor:
+    """Return the mean of DeepLIFT contributions ``[n, d]`` over references drawn from the samples.
+
+    So Lundberg & Lee (2017, section 4.2) approximate Shapley values with absent features from other samples.
+    All samples have the same references.
+
+    Args:
+        model: the model.
+        samples: the samples to explain.
+        rng: source of the references.
+        n_references: how many references, at most; all samples where there are no more.
+        output: what is explained, see `deeplift`.
+
+    Raises:
+        ValueError: if an option is out of range.
+        NotApplicableError: if the operations of the classifier cannot be followed.
+    """
+    _check_output(output)
+    if n_references < 1:
+        raise ValueError(f"The 'n_references' of DeepLIFT SHAP must be at least 1. Got {n_references}.")
+    features, target = fusion_features(model, samples)
+    n = len(features)
+    chosen = rng.choice(n, size=min(n_references, n), replace=False)
+    return _mean_contributions(model, features, target, features[torch.from_numpy(np.sort(chosen))], output)
+
+
+def _check_output(output: Output) -> None:
+    if output not in get_args(Output):
+        raise ValueError(
+            f"The 'output' of DeepLIFT must be one of {', '.join(get_args(Output))}. Got {output!r}."
+        )
+
+
+def _mean_contributions(
+    model: FusionModel, features: Tensor, target: Tensor, references: Tensor, output: Output
+) -> Tensor:
+    """Return contributions ``[n, d]``, averaged over references ``[k, d]``.
+
+    Each reference passes the classifier alone and each sample once; on the way back, which needs no model
+    call, samples are compared with one reference after the other.
+    """
+    passes = [_pass(model, row) for row in references.split(1)]
+    parts = []
+    for rows in evaluation.chunks(len(features), evaluation.CLASSIFY_ROWS):
+        leaf = features[rows].clone().requires_grad_()
+        comparison = _Comparison(passes)
+        logits = ruled_logits(model, leaf, comparison.rule)
+        total = torch.zeros_like(leaf)
+        for current in comparison.each():
+            gradient, change = _top(logits.detach(), current.logits, target[rows], output)
+            multipliers = torch.autograd.grad(logits, leaf, gradient, retain_graph=True)[0]
+            contributions = multipliers * (leaf.detach() - current.features)
+            _check_sum(contributions.sum(1), change)
+            total += contributions
+        parts.append(total / len(passes))
+    return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A reference's way through the classifier: its features, its operations in order, and its logits."""
+
+    features: Tensor
+    operations: tuple[Operation, ...]
+    logits: Tensor
+
+
+def _pass(model: FusionModel, features: Tensor) -> _Pass:
+    operations: list[Operation] = []
+
+    def note(operation: Operation) -> Backward:
+        operations.append(operation)
+        return lambda _gradient: [None] * len(operation.inputs)  # nobody goes back here
+
+    logits = ruled_logits(model, features.clone().requires_grad_(), note)
+    return _Pass(features, tuple(operations), logits.detach())
+
+
+class _Comparison:
+    """Rules for the way back that compare with one of several references.
+
+    Args:
+        passes: the references' ways through the same classifier.
+    """
+
+    def __init__(self, passes: list[_Pass]) -> None:
+        self._passes = passes
+        self._current = passes[0]
+        self._n_seen = 0
+
+    def each(self) -> Iterator[_Pass]:
+        """Yield the references one after the other, and compare with the one that was yielded last."""
+        for one in self._passes:
+            self._current = one
+            yield one
+
+    def rule(self, operation: Operation) -> Backward:
+        """Return the rule for the next operation.
+
+        Raises:
+            NotApplicableError: if a reference did not pass the same operation.
+        """
+        place = self._n_seen
+        self._n_seen += 1
+        for one in self._passes:
+            if place >= len(one.operations) or one.operations[place].name != operation.name:
+                raise NotApplicableError(
+                    "compares samples with a reference, and the classifier takes another way for it "
+                    f"(at {operation.name!r}, operation {place + 1})"
+                )
+
+        def backward(gradient: Tensor) -> list[Tensor | None]:
+            reference = self._current.operations[place]
+            return list(secant(operation, reference.inputs, reference.output)(gradient))
+
+        return backward
+
+
+def _top(logits: Tensor, reference: Tensor, target: Tensor, output: Output) -> tuple[Tensor, Tensor]:
+    """Return the multipliers of the logits ``[n, classes]``, and the change ``[n]`` that they hand on.
+
+    p(target) is the logistic function of the log-odds z_target − log Σ exp(z_other): the rescale rule for the
+    one, the derivative averaged over the line for the other, which is exact for two classes.
+    """
+    n, n_classes = logits.shape
+    is_target = torch.nn.functional.one_hot(target, n_classes).bool()
+    nodes, weights = np.polynomial.legendre.leggauss(_POINTS if n_classes > 2 else 1)
+    others = torch.zeros_like(logits)
+    for node, weight in zip(nodes, weights, strict=True):
+        between = torch.lerp(reference.expand_as(logits), logits, float(node + 1) / 2)
+        others += float(weight) / 2 * between.masked_fill(is_target, -torch.inf).softmax(1)
+    multipliers = is_target.to(logits) - others
+    odds, odds_before = (_log_odds(z.expand(n, -1), is_target) for z in (logits, reference))
+    if output == "log_odds":
+        return multipliers, odds - odds_before
+    change = odds.sigmoid() - odds_before.sigmoid()
+    logistic = Operation("sigmoid", "elementwise", torch.sigmoid, (odds,), odds.sigmoid())
+    (slope,) = secant(logistic, [odds_before], odds_before.sigmoid())(torch.ones_like(odds))
+    return multipliers * slope[:, None], change  # pyright: ignore[reportOptionalSubscript]
+
+
+def _log_odds(logits: Tensor, is_target: Tensor) -> Tensor:
+    others = logits.masked_fill(is_target, -torch.inf).logsumexp(1)
+    return logits[is_target] - others
+
+
+def _check_sum(total: Tensor, change: Tensor) -> None:
+    error = float(((total - change).abs() / change.abs().clamp_min(1)).max())
+    if not error <= _TOLERANCE:
+        raise NotApplicableError(
+            f"its contributions do not add up (off by {error:.2g}): the classifier holds an operation "
+            "that it has no rule for"
+        )
+
+
+DEEPLIFT = Method(
+    name="deeplift",
+    function=deeplift,
+    estimand="shapley",
+    citation="Shrikumar, Greenside & Kundaje 2017, Learning important features through propagating "
+    "activation differences",
+)
+
+DEEPLIFT_SHAP = Method(
+    name="deeplift_shap",
+    function=deeplift_shap,
+    estimand="shapley",
+    citation="Lundberg & Lee 2017, A unified approach to interpreting model predictions; Shrikumar, "
+    "Greenside & Kundaje 2017, Learning important features through propagating activation differences",
+)

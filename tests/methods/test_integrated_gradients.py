@@ -1,0 +1,96 @@
+import captum.attr
+import numpy as np
+import pytest
+import torch
+
+from methods.integrated_gradients import expected_gradients, integrated_gradients
+
+
+def probabilities(model):
+    return lambda fused: model.classify(fused).softmax(1)
+
+
+@pytest.mark.parametrize("reference", ["mean", "zero"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_it_agrees_with_captum(kit, rng, reference, n_classes):
+    model = kit.network({"picture": (1, 28, 28), "table": (5,)}, n_classes=n_classes)
+    samples = kit.samples(model.shapes, n=20)
+    with torch.no_grad():
+        features = model.encode(samples.inputs)
+        logits = model.classify(features)
+    target = logits.argmax(1) if n_classes == 3 else 1
+    start = features.mean(0, keepdim=True) if reference == "mean" else torch.zeros_like(features[:1])
+    theirs = captum.attr.IntegratedGradients(probabilities(model)).attribute(
+        features, baselines=start.expand_as(features), target=target, n_steps=50, method="gausslegendre"
+    )
+    found = integrated_gradients(model, samples, rng, reference=reference)
+    assert float(theirs.abs().max()) > 0.05
+    torch.testing.assert_close(found, theirs.float(), atol=2e-6, rtol=1e-4)
+
+
+def test_values_add_up_to_the_change_of_the_probability(kit, rng):
+    model = kit.table_model({"a": 3}, kit.head_binary(lambda x: torch.sin(x[:, 0]) * x[:, 1] + x[:, 2] ** 2))
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    found = integrated_gradients(model, model.samples(x), rng)
+    p = probabilities(model)
+    change = p(x)[:, 1] - p(x.mean(0, keepdim=True))[0, 1]
+    torch.testing.assert_close(found.sum(1), change, atol=2e-6, rtol=0)
+
+
+def test_a_linear_probability_in_closed_form(kit):
+    weights = torch.tensor([0.02, -0.03, 0.0])
+    model = kit.table_model({"a": 1, "b": 2}, kit.head_linear(weights))
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    centred = weights * (x - x.mean(0))
+    options = {"model": model, "samples": model.samples(x)}
+    torch.testing.assert_close(
+        integrated_gradients(**options, rng=np.random.default_rng(0), n_steps=1), centred, atol=1e-6, rtol=0
+    )
+    # A sample's references are the others: their mean lies n / (n − 1) times as far away.
+    found = expected_gradients(**options, rng=np.random.default_rng(0), n_draws=20_000)
+    torch.testing.assert_close(found, centred * 40 / 39, atol=1e-3, rtol=0)
+
+
+def test_expected_gradients_are_the_mean_over_references_of_captums_integrated_ones(kit):
+    model = kit.network({"a": (6,), "b": (3,)})
+    samples = kit.samples(model.shapes, n=12)
+    features = model.encode(samples.inputs)
+    explainer = captum.attr.IntegratedGradients(probabilities(model))
+    expected = torch.stack(
+        [
+            torch.stack(
+                [
+                    explainer.attribute(features[i : i + 1], features[j : j + 1], target=1, n_steps=200)[0]
+                    for j in range(12)
+                    if j != i
+                ]
+            ).mean(0)
+            for i in range(12)
+        ]
+    )
+    runs = torch.stack(
+        [
+            expected_gradients(model, samples, np.random.default_rng(seed), n_draws=1000).double()
+            for seed in range(20)
+        ]
+    )
+    error = runs.std(0) / 20**0.5
+    assert float(expected.abs().max()) > 20 * float(error.max())
+    distance = ((runs.mean(0) - expected) / error.clamp_min(1e-5)).square().mean().sqrt()
+    assert float(distance) < 1.5
+
+
+def test_one_sample_alone_has_nothing_to_differ_from(kit, rng):
+    model = kit.network({"a": (4,)})
+    samples = kit.samples(model.shapes, n=1)
+    assert float(expected_gradients(model, samples, rng).abs().max()) == 0
+    assert float(integrated_gradients(model, samples, rng).abs().max()) == 0
+
+
+def test_options_out_of_range_are_errors(network, samples, rng):
+    with pytest.raises(ValueError, match=r"'n_steps' .* at least 1. Got 0"):
+        integrated_gradients(network, samples, rng, n_steps=0)
+    with pytest.raises(ValueError, match=r"'reference' .* mean, zero. Got 'black'"):
+        integrated_gradients(network, samples, rng, reference="black")
+    with pytest.raises(ValueError, match=r"'n_draws' .* at least 1. Got 0"):
+        expected_gradients(network, samples, rng, n_draws=0)

@@ -1,0 +1,162 @@
+from itertools import pairwise
+
+import captum.attr
+import pytest
+import torch
+from captum.attr._utils.lrp_rules import EpsilonRule, GammaRule
+from torch import nn
+
+from methods import NotApplicableError
+from methods.lrp import relevance
+
+
+def head(*activations, bias=True, width=5, n_classes=2, seed=0):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        sizes = [width, 8, 6, n_classes]
+        layers = []
+        for i, (n_in, n_out) in enumerate(pairwise(sizes)):
+            layers.append(nn.Linear(n_in, n_out, bias=bias))
+            if i < 2:
+                layers.append(activations[i % len(activations)])
+    return nn.Sequential(*layers).eval()
+
+
+def inputs(n=40, width=5):
+    return torch.randn(n, width, generator=torch.Generator().manual_seed(1))
+
+
+def per_class(network, x, rule, **options):
+    """Return captum's relevance of each logit ``[classes, n, d]``."""
+    relevances = []
+    for target in range(2):
+        for layer in network:
+            if isinstance(layer, nn.Linear):
+                layer.rule = rule(**options)  # captum takes it away again
+        found = captum.attr.LRP(network).attribute(x.clone().requires_grad_(), target=target)
+        relevances.append(found.detach())
+    return torch.stack(relevances)
+
+
+@pytest.mark.parametrize("epsilon", [1e-6, 0.1, 10.0])
+def test_it_agrees_with_captum(kit, rng, epsilon):
+    """Of two classes the log-odds are z₁ − z₀: the relevance of the one less that of the other."""
+    network, x = head(nn.ReLU(), nn.ReLU()), inputs()
+    theirs = per_class(network, x, EpsilonRule, epsilon=epsilon)
+    model = kit.table_model({"a": 5}, network)
+    found = relevance(model, model.samples(x), rng, epsilon=epsilon)
+    largest = float(theirs.abs().max())  # little where ε takes most of it
+    torch.testing.assert_close(found, theirs[1] - theirs[0], atol=1e-4 * largest, rtol=1e-3)
+
+
+def test_gamma_agrees_with_captum_where_inputs_and_logits_are_positive(kit, rng):
+    """captum's rule is the one for positive inputs and outputs; negative hidden outputs pass no ReLU."""
+    network, x = head(nn.ReLU(), nn.ReLU(), bias=False), inputs().abs()
+    with torch.no_grad():
+        network[-1].weight.abs_()
+    theirs = per_class(network, x, GammaRule, gamma=0.4)
+    model = kit.table_model({"a": 5}, network)
+    found = relevance(model, model.samples(x), rng, rule="gamma", gamma=0.4, epsilon=0)
+    assert float(theirs.abs().max()) > 0.05
+    torch.testing.assert_close(found, theirs[1] - theirs[0], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_with_relu_it_is_the_gradient_of_the_log_odds_times_the_input(kit, rng, n_classes):
+    model = kit.network({"picture": (1, 28, 28), "table": (4,)}, n_classes=n_classes)
+    samples = kit.samples(model.shapes, n=30)
+    with torch.no_grad():
+        features = model.encode(samples.inputs)
+    features.requires_grad_()
+    p = model.classify(features).softmax(1)
+    target = torch.ones(30, dtype=torch.long) if n_classes == 2 else p.argmax(1)
+    log_odds = p.gather(1, target[:, None]).logit()
+    (slopes,) = torch.autograd.grad(log_odds.sum(), features)
+    expected = (slopes * features).detach()
+    torch.testing.assert_close(relevance(model, samples, rng, epsilon=0), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"rule": "gamma"}, {"rule": "gamma", "gamma": 2.0}])
+@pytest.mark.parametrize(
+    "activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.Tanh(), nn.GELU(), nn.Softsign()]
+)
+def test_without_biases_relevance_is_conserved(kit, rng, activation, options):
+    network, x = head(activation, bias=False), inputs()
+    model = kit.table_model({"a": 5}, network)
+    found = relevance(model, model.samples(x), rng, epsilon=1e-9, **options)
+    with torch.no_grad():
+        logits = network(x.clone())
+    log_odds = logits[:, 1] - logits[:, 0]
+    assert float(log_odds.abs().max()) > 0.1
+    # Where a layer's output all but vanishes, float32 keeps fewer digits of what is divided by it.
+    torch.testing.assert_close(found.sum(1), log_odds, atol=1e-3, rtol=1e-3)
+
+
+def test_gamma_by_hand(kit, rng):
+    """z = x₀ − x₁ of one layer: with γ = 1, what agrees in sign with z counts double."""
+    model = kit.table_model({"a": 2}, nn.Linear(2, 2, bias=False))
+    layer = model._logits
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.0, 0.0], [1.0, -1.0]]))
+    x = torch.tensor([[3.0, 1.0], [1.0, 3.0], [3.0, -1.0]])
+    found = relevance(model, model.samples(x), rng, rule="gamma", gamma=1.0, epsilon=0)
+    # z = 2: 6/5 and −1/5 of it; z = −2: −1/5 and 6/5; z = 4: 6/8 and 2/8.
+    expected = torch.tensor([[2 * 6 / 5, -2 / 5], [2 / 5, -2 * 6 / 5], [3.0, 1.0]])
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_a_product_shares_its_relevance_and_a_constant_keeps_its_own(kit, rng):
+    """Log-odds x₀x₁ + exp(x₂): of the exponential, exp(x₂) − 1 is the feature's."""
+    model = kit.table_model({"a": 3}, kit.head_binary(lambda x: x[:, 0] * x[:, 1] + torch.exp(x[:, 2])))
+    x = inputs(width=3)
+    half = x[:, 0] * x[:, 1] / 2
+    expected = torch.stack([half, half, torch.expm1(x[:, 2])], dim=1)
+    torch.testing.assert_close(relevance(model, model.samples(x), rng), expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"rule": "gamma"}])
+def test_a_layer_written_as_a_product_with_weights_is_a_layer(kit, rng, options):
+    network, x = head(nn.ReLU()), inputs()
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+
+    def functional(features):
+        for layer in layers[:-1]:
+            features = (features @ layer.weight.T + layer.bias).relu()
+        return features @ layers[-1].weight.T + layers[-1].bias
+
+    models = [kit.table_model({"a": 5}, logits) for logits in (network, functional)]
+    module, function = (relevance(model, model.samples(x), rng, **options) for model in models)
+    if not options:  # with gamma, a bias inside a layer counts to its output, one added later does not
+        torch.testing.assert_close(module, function, atol=1e-4, rtol=1e-3)
+    assert function.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("logits", "options", "message"),
+    [
+        (lambda x: x.softmax(1)[:, :2], {}, "has no rule for 'softmax' in a classifier"),
+        (lambda x: x.square().log()[:, :2], {}, "counts from 0, where 'log' has no value"),
+        (
+            lambda x: (torch.ones(1, 2, 1) @ x[:, None])[:, :, 0],
+            {"rule": "gamma"},
+            "no gamma rule for this use",
+        ),
+    ],
+)
+def test_where_it_has_no_rule_it_says_so(kit, rng, logits, options, message):
+    model = kit.table_model({"a": 5}, logits)
+    with pytest.raises(NotApplicableError, match=message):
+        relevance(model, model.samples(inputs()), rng, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rule": "alpha_beta"}, "'rule' .* epsilon, gamma. Got 'alpha_beta'"),
+        ({"epsilon": -1.0}, "must not be negative. Got epsilon=-1.0"),
+        ({"gamma": float("nan")}, "must not be negative. Got epsilon=1e-06, gamma=nan"),
+    ],
+)
+def test_options_out_of_range_are_errors(network, samples, rng, options, message):
+    with pytest.raises(ValueError, match=message):
+        relevance(network, samples, rng, **options)

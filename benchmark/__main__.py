@@ -15,6 +15,7 @@ import synthetic
 from benchmark import cache_command, check_command, models, run_command, scenario_commands
 from benchmark import suite as suites
 from benchmark.terminal import terminal
+from synthetic.names import printable
 
 app = typer.Typer(
     help="Which multimodal importance method should you believe? A benchmark with known answers.",
@@ -82,7 +83,7 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except (ValueError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(printable(f"Error: {error}"), err=True)
         code = EXIT_USAGE
     if code == EXIT_INTERRUPTED:
         typer.echo("Interrupted. Results so far are kept; the same command goes on from here.", err=True)

@@ -231,7 +231,8 @@ def _trained(stage: Stage, dataset: Dataset) -> HybridNetwork:
     folder, key = network_folder(), network_key(stage)
     found = load_cached(key, folder=folder)
     if found is not None:
-        network = models.build(stage.model, input_shapes(dataset.train))
+        n_classes = len(dataset.thresholds) + 1
+        network = models.build(stage.model, input_shapes(dataset.train), n_classes=n_classes)
         network.load_state_dict(found[0])
         return network.eval().requires_grad_(requires_grad=False)
     network = fit(stage.model, dataset.train, seed=stage.train_seed)

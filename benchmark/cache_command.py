@@ -12,6 +12,7 @@ from rich.table import Table
 from synthetic import cache_upkeep
 from synthetic.cache import cache_folder
 from synthetic.cache_upkeep import Fault
+from synthetic.names import printable
 
 app = typer.Typer(help="Look after the cache of features, networks and truths.", no_args_is_help=True)
 
@@ -23,7 +24,7 @@ def info() -> None:
     """Say what the cache holds, how large it is and how large it may become."""
     found = cache_upkeep.info(cache_folder())
     console = _console()
-    console.print(f"Cache: {found.folder}", markup=False, soft_wrap=True)
+    console.print(f"Cache: {printable(str(found.folder))}", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for head, justify in (("kind", "left"), ("entries", "right"), ("size", "right"), ("oldest use", "left")):
         table.add_column(head, justify=justify)  # pyright: ignore[reportArgumentType]
@@ -102,7 +103,7 @@ def _list(console: Console, head: str, faults: list[Fault] | tuple[Fault, ...]) 
     console.print(head)
     for fault in faults:
         reason = f": {fault.reason}" if fault.reason else ""
-        console.print(f"  {fault.path}{reason}", markup=False, soft_wrap=True)
+        console.print(printable(f"  {fault.path}{reason}"), markup=False, soft_wrap=True)
 
 
 def _console() -> Console:

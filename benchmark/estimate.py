@@ -93,10 +93,11 @@ class Timings:
         for path in sorted(folder.glob("*.json")):
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
-                seconds = float(content["seconds"])
-                if content["status"] == "done" and math.isfinite(seconds):
-                    self.add(content["job"], seconds)
-            except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
+                seconds, job = float(content["seconds"]), content["job"]
+                share = seconds / job["n_explained"]
+                if content["status"] == "done" and 0 <= share < math.inf:  # as it does not say of NaN
+                    self.add(job, seconds)
+            except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
                 continue  # a damaged result is made again, and takes no longer for it
 
     def seconds(self, job: Mapping[str, Any]) -> float | None:

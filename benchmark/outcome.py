@@ -108,4 +108,4 @@ def show(outcome: Outcome, request: Request, console: Console) -> None:
 
 def _write_text(path: Path, text: str) -> None:
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))

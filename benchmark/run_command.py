@@ -26,6 +26,7 @@ from benchmark.store import CONTROL, FAILURES, Result, read_result
 from benchmark.suite import Job
 from benchmark.terminal import find_own_modules, terminal
 from synthetic.cache_limit import cache_limit
+from synthetic.names import printable
 from synthetic.threads import single_thread
 
 EXIT_FAILED = 1
@@ -127,13 +128,13 @@ def run(
     show(outcome, request, console)
     folder = write(outcome, request, command=command)
     seconds = time.perf_counter() - start
-    console.print(f"Files: {folder}", soft_wrap=True)
+    console.print(printable(f"Files: {folder}"), markup=False, soft_wrap=True)
     console.print(f"{len(outcome.results)} results in {seconds:.0f} s", style="dim")
     failed = [result for result in outcome.results if result.status in FAILURES]
     if as_json:
         typer.echo(_as_json(outcome, folder, files, seconds))
     if failed:
-        typer.echo(_about_failures(failed, files), err=True)
+        typer.echo(printable(_about_failures(failed, files)), err=True)
         raise typer.Exit(EXIT_FAILED)
 
 

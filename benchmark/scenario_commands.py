@@ -16,6 +16,7 @@ from benchmark.request import check_source, find_scenario
 from benchmark.terminal import terminal
 from benchmark.truth_table import truth_table
 from synthetic.cache import replacing
+from synthetic.names import printable
 
 N_SHOWN = 400
 """Patients that `plumbline show` draws: enough for the histogram of F, drawn in a moment."""
@@ -32,15 +33,11 @@ def show(
     out: Annotated[Path | None, typer.Option(help="picture; results/show/SCENARIO.png by default")] = None,
 ) -> None:
     """Show a scenario: patients, decision function and every truth, as text and as one picture."""
-    from benchmark.report.figure import save  # noqa: PLC0415 - drawing takes a second to load
+    from benchmark.report.figure import check_format, save  # noqa: PLC0415 - drawing takes a second to load
     from benchmark.report.scenario_figure import draw_scenario  # noqa: PLC0415
     from benchmark.report.scenario_text import scenario_text  # noqa: PLC0415
 
     chosen = find_scenario(scenario, images, features, image_size)
-    n = N_SHOWN if chosen.n is None or chosen.n > N_SHOWN else None
-    dataset = synthetic.generate(chosen, seed=seed, n=n, data_root=data_root)
-    console = terminal()
-    console.print(scenario_text(chosen, dataset, dataset.truth))
     words = [
         chosen.name,
         *([chosen.source] if images != "phantom" else []),
@@ -48,9 +45,14 @@ def show(
     ]
     words += [str(image_size)] if image_size else []
     path = out or Path("results") / "show" / f"{'-'.join(words)}.png"
+    check_format(path)
+    n = N_SHOWN if chosen.n is None or chosen.n > N_SHOWN else None
+    dataset = synthetic.generate(chosen, seed=seed, n=n, data_root=data_root)
+    console = terminal()
+    console.print(scenario_text(chosen, dataset, dataset.truth))
     path.parent.mkdir(parents=True, exist_ok=True)
     save(draw_scenario(chosen, dataset, dataset.truth), path)
-    console.print(f"Picture: {path}", soft_wrap=True)
+    console.print(printable(f"Picture: {path}"), markup=False, soft_wrap=True)
 
 
 def truths(
@@ -99,6 +101,10 @@ def truths(
     seconds = time.perf_counter() - start
     largest = table.loc[table["what"] == "modality", "standard_error"].max()
     terminal().print(
-        f"Scenarios: {len(chosen)}; largest standard error of a share {largest:.4f}, {seconds:.0f} s: {out}",
+        printable(
+            f"Scenarios: {len(chosen)}; largest standard error of a share {largest:.4f}, "
+            f"{seconds:.0f} s: {out}"
+        ),
+        markup=False,
         soft_wrap=True,
     )

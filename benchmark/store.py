@@ -204,7 +204,10 @@ def read_result(path: Path) -> Result | None:
     if content["schema"] != SCHEMA:
         return None
     expected = content.pop("checksum", "none")
-    found = _checksum(content)
+    try:
+        found = _checksum(content)
+    except RecursionError as error:
+        raise ValueError(f"no JSON: {error}") from error
     if found != expected:
         raise ValueError(f"checksum {found}, expected {expected}")
     del content["schema"]
@@ -222,10 +225,12 @@ def read_result(path: Path) -> Result | None:
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    # In the order in which they stand: tables are made in that order, too.
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON whole or not at all; keys keep their order."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(path) as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        file.write(text.encode(errors="backslashreplace"))

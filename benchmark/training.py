@@ -172,7 +172,7 @@ def fidelity(
         ceiling: best possible accuracy.
 
     Raises:
-        ValueError: if the samples carry no labels.
+        ValueError: if the samples carry no labels, or lack a class: there is no AUROC then.
     """
     labels = test.labels
     if labels is None:
@@ -183,6 +183,12 @@ def fidelity(
         logits = _logits(model, test)
     logits = logits.double()
     n_classes = logits.shape[1]
+    found = labels.unique().tolist()
+    if len(found) < n_classes:
+        raise ValueError(
+            f"The 'test' samples must hold each of the {n_classes} classes. Got {len(labels):,} samples of "
+            f"the classes {found}; ask for more patients, or for less rare classes."
+        )
     probability = logits.softmax(1)
     if n_classes == 2:
         score = logits[:, 1] - logits[:, 0]

@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 CHECKSUM = "sha256"
 """Metadata entry that holds the checksum of everything else in the entry; callers cannot use this name."""
 
+KEY = "key"
+"""Metadata entry that holds the entry's own key, which callers cannot use either: a file that was renamed, or
+copied over another one, is sound, and yet not what its name promises."""
+
 
 def cache_folder() -> Path:
     """Return the folder for everything Plumbline caches; it need not exist yet.
@@ -87,7 +91,7 @@ def load(key: str, *, folder: Path) -> tuple[dict[str, Tensor], dict[str, str]] 
         logger.warning("The cache entry %s cannot be read (%s). Computing it anew.", path, error)
         return None
     try:
-        entry = decode(raw)
+        entry = decode(raw, key)
     except ValueError as error:
         logger.warning("The cache entry %s is damaged (%s). Computing it anew.", path, error)
         return None
@@ -114,11 +118,13 @@ def save(
             removed.
 
     Raises:
-        ValueError: if `metadata` uses the reserved name ``"sha256"``, or the limit is no size.
+        ValueError: if `metadata` uses the reserved names ``"sha256"`` or ``"key"``, or the limit is no size.
     """
     metadata = dict(metadata or {})
-    if CHECKSUM in metadata:
-        raise ValueError(f"The 'metadata' must not use the reserved name {CHECKSUM!r}. Choose another name.")
+    for name in (CHECKSUM, KEY):
+        if name in metadata:
+            raise ValueError(f"The 'metadata' must not use the reserved name {name!r}. Choose another name.")
+    metadata[KEY] = key
     limit = _limit(folder)
     if limit == 0:
         return False
@@ -152,12 +158,16 @@ def save(
     return True
 
 
-def decode(raw: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+def decode(raw: bytes, key: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors and metadata of an entry's bytes.
 
+    Args:
+        raw: the bytes.
+        key: name of the entry that they should be.
+
     Raises:
-        ValueError: if a value, name, type, shape or text differs from what was saved; the message says how
-            that was found.
+        ValueError: if a value, name, type, shape or text differs from what was saved, or it was saved under
+            another key; the message says how that was found.
     """
     try:
         tensors = safetensors.torch.load(raw)
@@ -171,6 +181,9 @@ def decode(raw: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     if found != expected:
         raise ValueError(f"checksum {found}, expected {expected}")
+    own = metadata.pop(KEY, None)
+    if own != key:
+        raise ValueError("it does not say which entry it is" if own is None else f"it is entry {own!r}")
     return tensors, metadata
 
 

@@ -70,7 +70,8 @@ class Fault:
 class Verification:
     """What a check of every entry found.
 
-    Damaged entries hold other bytes than were saved; loading one reports it and counts it as absent.
+    Damaged entries hold other bytes than were saved, or lie under another name; loading one reports it and
+    counts it as absent.
     Unreadable ones could not be read this time, which says nothing about their bytes.
     """
 
@@ -114,7 +115,7 @@ def info(folder: Path) -> CacheInfo:
 
 
 def verify(folder: Path) -> Verification:
-    """Read every entry and compare it with its checksum; nothing is changed.
+    """Read every entry and compare it with its checksum and its name; nothing is changed.
 
     Args:
         folder: the cache, see `synthetic.cache.cache_folder`.
@@ -210,7 +211,7 @@ def _damage(file: CacheFile) -> str | None:
     """
     raw = file.path.read_bytes()
     try:
-        decode(raw)
+        decode(raw, file.path.stem)
     except ValueError as error:
         return str(error)
     return None

@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
+import lzma
+import math
 import os
+import struct
 import sys
 import urllib.error
 import urllib.request
@@ -174,38 +177,80 @@ def read_scans(path: Path, info: FileInfo) -> Scans:
     Raises:
         DataError: if the file does not hold what MedMNIST says it holds.
     """
-    images: dict[str, np.ndarray] = {}
-    labels: dict[str, np.ndarray] = {}
+    shapes = {
+        name: shape
+        for split, n in ((split, info.n_samples[split]) for split in SPLITS)
+        for name, shape in ((f"{split}_images", (n, info.size, info.size)), (f"{split}_labels", (n, 1)))
+    }
     try:
-        # Opened here because np.load leaves a file open that turns out to be no archive.
-        # No pickles: an archive that holds Python objects is refused instead of being run.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for split in SPLITS:
-                images[split] = archive[f"{split}_images"]
-                labels[split] = archive[f"{split}_labels"]
-    except KeyError as error:
-        raise DataError(f"{path} lacks an array: {error.args[0]} {_advice(info)}") from error
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as an npz archive: {error}. {_advice(info)}") from error
-    for split in SPLITS:
-        n = info.n_samples[split]
-        _check(path, info, f"{split}_images", images[split], (n, info.size, info.size))
-        _check(path, info, f"{split}_labels", labels[split], (n, 1))
+        with zipfile.ZipFile(path) as archive:
+            arrays = {name: _read_array(archive, name, shape) for name, shape in shapes.items()}
+    except _ContentError as error:
+        raise DataError(f"{path} {error}. {_advice(info)}") from error
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{path} cannot be read as an npz archive: {str(error) or type(error).__name__}. {_advice(info)}"
+        ) from error
     return Scans(
         flag=info.flag,
-        images=images,
-        labels={split: value[:, 0].astype(np.int64) for split, value in labels.items()},
+        images={split: arrays[f"{split}_images"] for split in SPLITS},
+        labels={split: arrays[f"{split}_labels"][:, 0].astype(np.int64) for split in SPLITS},
         path=path,
         md5=info.md5,
     )
 
 
-def _check(path: Path, info: FileInfo, name: str, found: np.ndarray, shape: tuple[int, ...]) -> None:
-    if found.shape != shape or found.dtype != np.uint8:
-        raise DataError(
-            f"{path}: array {name!r} must be uint8 with shape {shape}. "
-            f"Got {found.dtype} with shape {found.shape}. {_advice(info)}"
+# What zipfile, its decompressors and numpy raise where bytes are not what they should be. An encrypted member
+# is a RuntimeError, one of an unknown compression a NotImplementedError, which is one too.
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, EOFError, RuntimeError, OverflowError, IndexError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
+
+
+class _ContentError(Exception):
+    """An archive that can be read does not hold what is published; worded to follow its name."""
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of uint8 of an npz archive.
+
+    What it promises is compared with what is published before anything is made room for: a few bytes can
+    promise a terabyte. Arrays of Python objects, which would have to be unpickled, are refused with them.
+
+    Raises:
+        _ContentError: if there is no such array, or its type, shape or size differ.
+    """
+    if f"{name}.npy" not in archive.namelist():
+        raise _ContentError(f"lacks an array: {name}")
+    n_bytes = math.prod(shape)
+    with archive.open(f"{name}.npy") as member:
+        try:
+            version = np.lib.format.read_magic(member)
+            found, is_fortran, dtype = _HEADERS[version](member)
+        # The header is Python's notation, and each impossible one ends in an error of its own.
+        except Exception as error:
+            raise ValueError(f"the header of array {name!r} is damaged") from error
+        if dtype.hasobject:
+            raise ValueError(f"Object arrays cannot be loaded ({name}): that would run code")
+        if found != shape or dtype != np.uint8:
+            raise _ContentError(
+                f"is not what is published: {name!r} must be uint8 with shape {shape}. "
+                f"Got {dtype} with shape {found}"
+            )
+        raw = bytearray()
+        while len(raw) <= n_bytes and (part := member.read(_CHUNK)):
+            raw += part
+    if len(raw) != n_bytes:
+        raise _ContentError(
+            f"is not what is published: {name!r} must have {n_bytes:,} bytes. "
+            f"Got {'more' if len(raw) > n_bytes else f'{len(raw):,}'}"
         )
+    return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if is_fortran else "C")
+
+
+_CHUNK = 2**20
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def _info(flag: str, size: int) -> FileInfo:

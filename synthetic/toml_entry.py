@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthetic.names import check_known
+from synthetic.names import check_known, printable, shortened
 
 _LARGEST_FILE = 2**20
 
@@ -127,7 +127,7 @@ class Entry:
         for key in required:
             if key not in self.value:
                 raise _PlacedError(f"In {self.origin}: {prefix + key!r} must be given. Got none; add it.")
-        return {key: Entry(value, self.origin, f"{prefix}{key}") for key, value in self.value.items()}
+        return {key: Entry(value, self.origin, f"{prefix}{_shown(key)}") for key, value in self.value.items()}
 
     def items(self) -> list[Entry]:
         """Return what an array holds."""
@@ -171,6 +171,11 @@ class Entry:
         if isinstance(self.value, str):
             return (self.value,)
         return tuple(item.text() for item in self.items())
+
+
+def _shown(key: str) -> str:
+    """Return a key as messages show it: in one line, and not for ever."""
+    return shortened(printable(key).replace("\n", "\\n"), 60)
 
 
 _KINDS: Mapping[type, str] = {

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from synthetic.cache import replacing
+from synthetic.names import printable, shortened
 
 # Okabe & Ito (2008): told apart with any kind of colour vision. Markers differ as well.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D31", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")  # one more than colours: pairs differ up to 72
 _COLUMNS = 4
+_LONGEST_NAME = 60
 
 
 def draw_importances(
@@ -48,12 +51,20 @@ def draw_importances(
             panel.set_axis_off()
             continue
         _panel(panel, shares[shares["scenario"] == cases[place]], methods)
-        heading = textwrap.fill(f"{cases[place]}: {labels.get(cases[place], '')}", 52, max_lines=2)
+        heading = printable(f"{cases[place]}: {labels.get(cases[place], '')}")
+        heading = textwrap.fill(heading, 52, max_lines=2)
         panel.set_title(heading, fontsize=8, loc="left", parse_math=False)
         if place % _COLUMNS == 0:
             panel.set_ylabel("share of importance")
     handles = [Line2D([], [], color="0.75", linewidth=8, label="truth")] + [
-        Line2D([], [], color=_style(place)[0], marker=_style(place)[1], linestyle="none", label=method)
+        Line2D(
+            [],
+            [],
+            color=_style(place)[0],
+            marker=_style(place)[1],
+            linestyle="none",
+            label=name_shown(method),
+        )
         for place, method in enumerate(methods)
     ]
     longest = max(len(str(handle.get_label())) for handle in handles)
@@ -68,7 +79,7 @@ def draw_importances(
     )
     for text in legend.get_texts():
         text.set_parse_math(False)  # a user's name may hold a dollar sign
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", parse_math=False)
+    figure.suptitle(printable(title), fontsize=11, x=0.01, ha="left", parse_math=False)
     return figure
 
 
@@ -94,7 +105,13 @@ def _panel(panel: Axes, shares: pd.DataFrame, methods: list[str]) -> None:
             zorder=3,
         )
     crowded = len(names) > 5
-    panel.set_xticks(places, names, fontsize=7 if crowded else 8, rotation=90 if crowded else 0)
+    panel.set_xticks(
+        places,
+        [name_shown(name) for name in names],
+        fontsize=7 if crowded else 8,
+        rotation=90 if crowded else 0,
+        parse_math=False,
+    )
     panel.set_ylim(0, 1.05)
     panel.spines[["top", "right"]].set_visible(False)
 
@@ -105,7 +122,36 @@ def _style(place: int) -> tuple[str, str]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure whole or not at all, in the format of the path's suffix, without a date in it."""
-    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    check_format(path)
     # A fixed salt: the same picture is the same file.
-    with mpl.rc_context({"svg.hashsalt": "plumbline"}), replacing(path) as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=150, metadata=metadata)
+    with (
+        mpl.rc_context({"svg.hashsalt": "plumbline"}),
+        warnings.catch_warnings(),
+        replacing(path) as file,
+    ):
+        # A name may be in any script: what the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        metadata = _METADATA[path.suffix.lower()]
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=metadata)
+
+
+_METADATA = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+    **dict.fromkeys((".eps", ".ps", ".jpg", ".jpeg", ".webp")),
+}
+"""What a picture is to leave out, by its suffix: the time, and versions of programs."""
+
+
+def check_format(path: Path) -> None:
+    """Raise a ValueError unless the suffix of a picture's path is one that can be drawn."""
+    if path.suffix.lower() not in _METADATA:
+        raise ValueError(
+            f"The name of a picture must end in {', '.join(_METADATA)}. Got {printable(path.name)!r}."
+        )
+
+
+def name_shown(name: str) -> str:
+    """Return a name as pictures show it: one line, no longer than there is room for."""
+    return shortened(printable(name).replace("\n", " "), _LONGEST_NAME)

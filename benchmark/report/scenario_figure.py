@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 
+from benchmark.report.figure import name_shown
 from benchmark.report.scenario_text import N_SHOWN, SPLIT
 from benchmark.report.scenario_words import (
     LARGEST_ZERO,
@@ -22,6 +23,7 @@ from benchmark.report.scenario_words import (
 )
 from benchmark.report.truth_panels import HEADING, SMALL, TEXT, draw_subsets, draw_truths, head
 from synthetic.clinical import correlation_matrix
+from synthetic.names import printable
 from synthetic.pixels import pixel_truth
 from synthetic.scenario import Scenario
 from synthetic.types import Dataset, Truth
@@ -31,6 +33,7 @@ _TINT = "#F0E442"  # Okabe & Ito's yellow: the one of their colours that stands 
 _N_MARKED = 3  # patients, each with a second image that shows the pixels that matter
 _MOST_NAMED = 12  # latents with names in the heat map; more are named by their modality
 _N_BINS = 40
+_MOST_LINES = 12  # of one text
 
 
 def draw_scenario(scenario: Scenario, dataset: Dataset, truths: Mapping[str, Truth]) -> Figure:
@@ -65,17 +68,19 @@ def draw_scenario(scenario: Scenario, dataset: Dataset, truths: Mapping[str, Tru
 
 def _header(scenario: Scenario, dataset: Dataset) -> list[tuple[str, dict[str, Any]]]:
     """Return the lines above the panels, each with its style."""
-    title = textwrap.wrap(f"{scenario.name}: {scenario.description}", 115)
-    formula = textwrap.wrap(f"F = {decision_text(scenario.decision)}", 150)
-    gaps = [
-        line for rule in missing_text(scenario, dataset) for line in textwrap.wrap(f"Missing: {rule}", 150)
-    ]
-    expected = textwrap.wrap(f"Expected: {scenario.expected}", 150) if scenario.expected else []
+    title = _lines(f"{scenario.name}: {scenario.description}", 115)
+    formula = _lines(f"F = {decision_text(scenario.decision)}")
+    gaps = [line for rule in missing_text(scenario, dataset) for line in _lines(f"Missing: {rule}")]
+    expected = _lines(f"Expected: {scenario.expected}") if scenario.expected else []
     return [
         *((line, {"fontsize": 11, "fontweight": "bold"}) for line in title),
         *((line, {"fontsize": HEADING}) for line in (*formula, *gaps)),
         *((line, {"fontsize": HEADING, "color": "0.4"}) for line in expected),
     ]
+
+
+def _lines(text: str, width: int = 150) -> list[str]:
+    return textwrap.wrap(printable(text), width, max_lines=_MOST_LINES, placeholder=" …")
 
 
 def _height(style: Mapping[str, Any]) -> float:
@@ -216,7 +221,7 @@ def _draw_correlations(part: SubFigure, scenario: Scenario, names: list[str]) ->
         panel.axhline(start - 0.5, color="black", linewidth=0.6)
         panel.axvline(start - 0.5, color="black", linewidth=0.6)
     if len(names) <= _MOST_NAMED:
-        places, labels = list(range(len(names))), names
+        places, labels = list(range(len(names))), [name_shown(name) for name in names]
         for row, column in np.argwhere(matrix - np.eye(len(names))).tolist():
             value = float(matrix[row, column])
             panel.text(
@@ -232,7 +237,9 @@ def _draw_correlations(part: SubFigure, scenario: Scenario, names: list[str]) ->
     else:
         ends = [*starts[1:], len(names)]
         places = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
-        labels = [f"{owners[start]} ({end - start})" for start, end in zip(starts, ends, strict=True)]
+        labels = [
+            f"{name_shown(owners[start])} ({end - start})" for start, end in zip(starts, ends, strict=True)
+        ]
         note = f": {', '.join(f'{value:.2g}' for value in sorted(set(matter.values()))[:4])}"
     panel.set_yticks(places, labels, fontsize=SMALL, parse_math=False)
     panel.set_xticks([])

@@ -14,6 +14,7 @@ from rich.text import Text
 from benchmark.report.scenario_words import LARGEST_ZERO, facts, features_read, shown_subsets, subset_text
 from synthetic.clinical import VARIABLES, raw_tables
 from synthetic.clinical import Table as ClinicalTable
+from synthetic.names import printable
 from synthetic.scenario import Scenario
 from synthetic.truth import MEANINGS
 from synthetic.types import Dataset, Truth
@@ -56,8 +57,8 @@ def scenario_text(scenario: Scenario, dataset: Dataset, truths: Mapping[str, Tru
     """
     found = dict(truths.items())
     parts: list[RenderableType] = [
-        Text(scenario.name, style="bold"),
-        Text(scenario.description),
+        _text(scenario.name, style="bold"),
+        _text(scenario.description),
         "",
         _facts(scenario, dataset),
         *_section("The first five patients", "of generic tables, the first columns"),
@@ -74,8 +75,13 @@ def scenario_text(scenario: Scenario, dataset: Dataset, truths: Mapping[str, Tru
     return Group(*parts)
 
 
+def _text(text: str, **looks: Any) -> Text:
+    """Return a text as it stands: no markup, and nothing that would steer a terminal."""
+    return Text(printable(text), **looks)
+
+
 def _section(title: str, note: str = "") -> list[RenderableType]:
-    line = Text(title, style="bold")
+    line = _text(title, style="bold")
     return ["", line.append(f"  {note}", style="not bold dim") if note else line]
 
 
@@ -85,7 +91,7 @@ def _facts(scenario: Scenario, dataset: Dataset) -> Table:
     grid.add_column(overflow="fold")
     before = ""
     for name, line in facts(scenario, dataset):
-        grid.add_row(Text(name if name != before else ""), Text(line))
+        grid.add_row(_text(name if name != before else ""), _text(line))
         before = name
     return grid
 
@@ -102,28 +108,28 @@ def _patients(scenario: Scenario, dataset: Dataset) -> Table:
         None if hidden is None else {name: hidden[:N_SHOWN, slices[name]].numpy() for name in tables},
     )
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    shown.add_column(Text("• read by F"), overflow="fold")
+    shown.add_column(_text("• read by F"), overflow="fold")
     for place in range(len(latents)):
-        shown.add_column(Text(f"{place + 1}"), justify="right", no_wrap=True)
+        shown.add_column(_text(f"{place + 1}"), justify="right", no_wrap=True)
     gaps = {name.rsplit("/", 1)[0] for name in scenario.missing_rules}
     for name, table in tables.items():
         frame, n = frames[name], len(table.latents)
         n_rows = min(n, _n_rows(table, n_tables=len(tables), has_gaps=name in gaps))
         if n_rows > 1:
-            shown.add_row(Text(f"{name}  {n_rows} of {n} columns" if n_rows < n else name, style="dim"))
+            shown.add_row(_text(f"{name}  {n_rows} of {n} columns" if n_rows < n else name, style="dim"))
         for latent, label in zip(table.latents[:n_rows], frame.columns, strict=False):
             mark = "•" if f"{name}/{latent}" in read else " "
             decimals = VARIABLES[latent].decimals if table.variables else 2
             cells = [_cell(value, decimals) for value in frame[label]]
             shown.add_row(
-                Text(f"{mark} {label}" if n_rows > 1 else f"{mark} {name}/{label}"), *map(Text, cells)
+                _text(f"{mark} {label}" if n_rows > 1 else f"{mark} {name}/{label}"), *map(_text, cells)
             )
     shown.add_section()
     values = scenario.decision(latents.double()).tolist()
     labels = dataset.explain.labels
-    shown.add_row(Text("F"), *(Text(f"{value:.2f}") for value in values))
+    shown.add_row(_text("F"), *(_text(f"{value:.2f}") for value in values))
     if labels is not None:
-        shown.add_row(Text("label"), *(Text(f"{label}") for label in labels[:N_SHOWN].tolist()))
+        shown.add_row(_text("label"), *(_text(f"{label}") for label in labels[:N_SHOWN].tolist()))
     return shown
 
 
@@ -143,20 +149,20 @@ def _cell(value: Any, decimals: int) -> str:
 
 def _values(truths: Mapping[str, Truth], modalities: list[str], *, shares: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    table.add_column(Text("modality"), overflow="fold", min_width=8)
+    table.add_column(_text("modality"), overflow="fold", min_width=8)
     for estimand in truths:
         head = _HEADS.get(estimand, estimand.replace("_", "\n"))
-        table.add_column(Text(head, justify="right"), justify="right", no_wrap=True, vertical="top")
+        table.add_column(_text(head, justify="right"), justify="right", no_wrap=True, vertical="top")
     for name in modalities:
         cells = []
         for truth in truths.values():
             if shares and not truth.informative:
-                cells.append(Text("none", style="dim"))
+                cells.append(_text("none", style="dim"))
             elif shares:
                 cells.append(_number(truth.modalities[name], truth.standard_error[name]))
             else:
                 cells.append(_number(truth.raw.get(name, 0.0), truth.raw_standard_error.get(name, 0.0)))
-        table.add_row(Text(name), *cells)
+        table.add_row(_text(name), *cells)
     return table
 
 
@@ -165,8 +171,8 @@ def _number(value: float, error: float = 0.0) -> Text:
     if error <= LARGEST_ZERO * max(1.0, abs(value)):  # rounding of an exact value
         error = 0.0
     if abs(value) < LARGEST_ZERO and not error:
-        return Text("0", style="dim")
-    text = Text(_plain(value))
+        return _text("0", style="dim")
+    text = _text(_plain(value))
     return text.append(f"\n{_error(error)}", style="dim") if error else text
 
 
@@ -185,9 +191,9 @@ def _meanings(truths: Mapping[str, Truth]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column()
     for estimand, truth in truths.items():
-        meaning = Text(MEANINGS.get(estimand, ""))
+        meaning = _text(MEANINGS.get(estimand, ""))
         how = f"{truth.method}; before normalising: {truth.unit}" if truth.unit else truth.method
-        table.add_row(Text(estimand), meaning.append(f"\n{how}", style="dim"))
+        table.add_row(_text(estimand), meaning.append(f"\n{how}", style="dim"))
     return table
 
 
@@ -202,7 +208,7 @@ def _interactions(truths: Mapping[str, Truth]) -> list[RenderableType]:
         if abs(value) > max(5 * truth.pairs_standard_error.get(pair, 0.0), LARGEST_ZERO)
     }
     if not real:
-        return [*heading, Text("none: no two modalities do more, or less, together than alone")]
+        return [*heading, _text("none: no two modalities do more, or less, together than alone")]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(overflow="fold")
     table.add_column(justify="right", no_wrap=True)
@@ -210,20 +216,20 @@ def _interactions(truths: Mapping[str, Truth]) -> list[RenderableType]:
     for pair in sorted(real, key=lambda pair: -abs(real[pair]))[:_N_PAIRS]:
         sign = "more together than alone" if real[pair] > 0 else "less together than alone"
         table.add_row(
-            Text(" × ".join(pair)), _signed(real[pair], truth.pairs_standard_error.get(pair, 0.0)), sign
+            _text(" × ".join(pair)), _signed(real[pair], truth.pairs_standard_error.get(pair, 0.0)), sign
         )
     if len(real) > _N_PAIRS:
-        table.add_row(Text(f"… {len(real) - _N_PAIRS} weaker pairs", style="dim"))
+        table.add_row(_text(f"… {len(real) - _N_PAIRS} weaker pairs", style="dim"))
     if "synergy" in truth.summary:
         synergy = _signed(truth.summary["synergy"], truth.summary.get("synergy_standard_error", 0.0))
         table.add_row(
-            Text("what no modality explains alone"), synergy, Text("less what several explain alike")
+            _text("what no modality explains alone"), synergy, _text("less what several explain alike")
         )
     return [*heading, table]
 
 
 def _signed(value: float, error: float) -> Text:
-    return Text(f"{value:+.3f}").append(f" {_error(error)}" if error else "", style="dim")
+    return _text(f"{value:+.3f}").append(f" {_error(error)}" if error else "", style="dim")
 
 
 def _subsets(truths: Mapping[str, Truth]) -> list[RenderableType]:
@@ -242,17 +248,17 @@ def _subsets(truths: Mapping[str, Truth]) -> list[RenderableType]:
         return []
     first = next(iter(columns.values()))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(Text("known"), overflow="fold")
+    table.add_column(_text("known"), overflow="fold")
     for head in columns:
-        table.add_column(Text(head), justify="right", no_wrap=True)
+        table.add_column(_text(head), justify="right", no_wrap=True)
     for names in shown_subsets(first):
-        cells = [Text(_plain(values[names])) for values in columns.values()]
-        table.add_row(Text(subset_text(names, first.players)), *cells)
+        cells = [_text(_plain(values[names])) for values in columns.values()]
+        table.add_row(_text(subset_text(names, first.players)), *cells)
     silent = [name for name in first.modalities if name not in first.players]
     parts = [
         *_section("At best", "of a model that knows these modalities alone"),
         table,
-        *([Text(f"Adding nothing: {', '.join(silent)}.")] if silent else []),
+        *([_text(f"Adding nothing: {', '.join(silent)}.")] if silent else []),
     ]
     return [*parts, *_information(truths)]
 
@@ -268,7 +274,7 @@ def _information(truths: Mapping[str, Truth]) -> list[RenderableType]:
         label = {"redundant": "in both", "synergistic": "in the two together only", "all": "in all"}.get(
             name, name.replace("unique ", "in ", 1) + " alone"
         )
-        table.add_row(Text(label), Text(_plain(parts[name])))
+        table.add_row(_text(label), _text(_plain(parts[name])))
     return [
         *_section("Information about the label", "bits; parts by minimum mutual information"),
         table,

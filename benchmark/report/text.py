@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.table import failures, skipped
+from synthetic.names import printable
 
 _COLUMNS = {
     "model": "model",
@@ -63,7 +65,8 @@ def leaderboard_table(board: pd.DataFrame, *, title: str) -> Table:
     is_control = list(board["targets"] == "control")
     for place, cells in enumerate(_cells(board, columns)):
         last_method = not is_control[place] and place + 1 < len(board) and is_control[place + 1]
-        table.add_row(*map(Text, cells), style="dim" if is_control[place] else "", end_section=last_method)
+        shown = (Text(printable(cell)) for cell in cells)
+        table.add_row(*shown, style="dim" if is_control[place] else "", end_section=last_method)
     return table
 
 
@@ -99,9 +102,9 @@ def leaderboard_markdown(
     """
     columns = {key: head for key, head in _COLUMNS.items() if not _needless(board, key)}
     parts = [
-        f"# {title}",
-        f"Made by `{command}`.",
-        _markdown([*columns.values()], _cells(board, columns)),
+        f"# {_escape(title)}",
+        f"Made by {_code(command)}.",
+        _markdown([*columns.values()], [[*map(_escape, cells)] for cells in _cells(board, columns)]),
         _LEGEND,
         chance_note(scores),
     ]
@@ -124,7 +127,7 @@ def leaderboard_markdown(
     for heading, rows in (("Failed", failures(scores)), ("Skipped: not applicable", skipped(scores))):
         if len(rows):
             lines = [
-                f"- {_escape(row['method'])} on {row['scenario']}, {row['model']}, "
+                f"- {_escape(row['method'])} on {_escape(row['scenario'])}, {_escape(row['model'])}, "
                 f"seed {row['data_seed']}: {row['status']}"
                 for row in rows.to_dict(orient="records")
             ]
@@ -189,11 +192,13 @@ def _importances(shares: pd.DataFrame, methods: list[str]) -> str:
         rows = tables.setdefault(names, [])
         cells = {(row["method"], row["modality"]): row for row in case.to_dict(orient="records")}
         truth = {row["modality"]: row["truth"] for row in cells.values()}
-        rows.append([str(scenario), "**truth**", *(f"**{truth[name]:.3f}**" for name in names)])
+        rows.append([_escape(str(scenario)), "**truth**", *(f"**{truth[name]:.3f}**" for name in names)])
         for method in methods:
             found = [cells.get((method, name)) for name in names]
-            rows.append(["", method, *("failed" if row is None else _share(row) for row in found)])
-    return "\n\n".join(_markdown(["case", "method", *names], rows) for names, rows in tables.items())
+            rows.append(["", _escape(method), *("failed" if row is None else _share(row) for row in found)])
+    return "\n\n".join(
+        _markdown(["case", "method", *map(_escape, names)], rows) for names, rows in tables.items()
+    )
 
 
 def _share(row: Mapping[str, float]) -> str:
@@ -201,14 +206,14 @@ def _share(row: Mapping[str, float]) -> str:
 
 
 def _errors(errors: pd.DataFrame) -> str:
-    rows = [[*map(str, names), *map(_number, values)] for names, *values in errors.itertuples()]
-    return _markdown(["model", "method", *map(str, errors.columns)], rows)
+    rows = [[*map(_escape, names), *map(_number, values)] for names, *values in errors.itertuples()]
+    return _markdown(["model", "method", *map(_escape, errors.columns)], rows)
 
 
 def _tracked(errors: pd.DataFrame, targets: Mapping[str, str]) -> str:
     rows = [
         [
-            *map(str, names),
+            *map(_escape, names),
             *(
                 f"**{_number(value)}**" if targets.get(names[1]) == estimand else _number(value)
                 for estimand, value in zip(errors.columns, values, strict=True)
@@ -216,15 +221,15 @@ def _tracked(errors: pd.DataFrame, targets: Mapping[str, str]) -> str:
         ]
         for names, *values in errors.itertuples()
     ]
-    return _markdown(["model", "method", *map(str, errors.columns)], rows)
+    return _markdown(["model", "method", *map(_escape, errors.columns)], rows)
 
 
 def _fidelity(fidelity: pd.DataFrame) -> str:
     grouped = fidelity.groupby(["scenario", "model"], sort=False)
     rows = [
         [
-            str(scenario),
-            str(model),
+            _escape(str(scenario)),
+            _escape(str(model)),
             str(len(group)),
             *(
                 f"{group[name].mean():.3f} (least {group[name].min():.3f})"
@@ -240,9 +245,24 @@ def _fidelity(fidelity: pd.DataFrame) -> str:
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *[[_escape(cell) for cell in row] for row in rows]]
+    """Return a table of cells that are Markdown already: names in them went through `_escape`."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_SIGNS = re.compile(r"[\\`*\[\]<>|$~&]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown would take for its own; inside a word, an underscore stands for itself."""
+
+
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Return a text such that Markdown shows it as it stands, in one line; names are their authors' own."""
+    line = printable(text).replace("\n", " ")
+    return _SIGNS.sub(lambda sign: _ENTITIES.get(sign[0], f"\\{sign[0]}"), line)
+
+
+def _code(text: str) -> str:
+    """Return a text as a code span, which ends only with more backticks than the text has in a row."""
+    line = printable(text).replace("\n", " ")
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"

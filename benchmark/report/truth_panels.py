@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 
-from benchmark.report.figure import COLOURS
+from benchmark.report.figure import COLOURS, name_shown
 from benchmark.report.scenario_words import LARGEST_ZERO, shown_subsets
 from synthetic.types import Truth
 
@@ -33,7 +33,8 @@ def draw_truths(part: SubFigure, truths: Mapping[str, Truth], names: list[str]) 
         else:
             panel.set_facecolor("0.95")
             panel.text(0.5, 0.5, "none", transform=panel.transAxes, ha="center", va="center", color="0.4")
-    panels[0].set_yticks(np.arange(len(names)), names, fontsize=TEXT, parse_math=False)
+    shown = [name_shown(name) for name in names]
+    panels[0].set_yticks(np.arange(len(names)), shown, fontsize=TEXT, parse_math=False)
     head(
         part,
         "True shares of importance, with standard errors where they are not exact; none: all values are 0",
@@ -121,7 +122,8 @@ def draw_subsets(part: SubFigure, truth: Truth, names: list[str]) -> None:
         below.plot(places[~inside], np.full((~inside).sum(), row), "o", color="0.9", markersize=5)
         below.plot(places[inside], np.full(inside.sum(), row), "o", color=colour, markersize=6)
     below.set_ylim(len(players) - 0.4, -0.6)
-    below.set_yticks(range(len(players)), players, fontsize=TEXT, parse_math=False)
+    shown = [name_shown(name) for name in players]
+    below.set_yticks(range(len(players)), shown, fontsize=TEXT, parse_math=False)
     below.tick_params(length=0)
     below.set_xticks([])
     below.spines[:].set_visible(False)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from synthetic.cache import cache_folder, content_key, load, save
 from synthetic.fingerprint import source_fingerprint
 from synthetic.law import GaussianCopula, LatentLaw
 from synthetic.types import SubsetValues, Truth
+
+logger = logging.getLogger(__name__)
 
 _SOURCES = (
     "synthetic/truth",
@@ -38,12 +43,22 @@ def key(law: LatentLaw, *parts: str) -> str:
 
 
 def recall(name: str, estimand: str) -> Truth | None:
-    """Return a truth that was kept, or None."""
+    """Return a truth that was kept, or None; one that cannot be read is logged, and worked out anew."""
     entry = load(content_key(name, estimand), folder=cache_folder() / "truths")
     if entry is None:
         return None
-    tensors, metadata = entry
+    try:
+        return _decode(*entry, estimand)
+    # What the cache hands out has the right checksum and the right name; of its content it knows nothing.
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        logger.warning("The %s truth %s of the cache cannot be read (%s).", estimand, name, error)
+        return None
+
+
+def _decode(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], estimand: str) -> Truth:
     content = json.loads(metadata["truth"])
+    if content["estimand"] != estimand:
+        raise ValueError(f"it is the {content['estimand']!r} truth")
     for field in ("pairs", "pairs_standard_error"):
         content[field] = {(first, second): value for first, second, value in content[field]}
     content["subsets"] = {

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import methods
+import synthetic
 from benchmark import bench, run, suite
 from benchmark.executors import InProcessExecutor
 from benchmark.models import HybridNetwork
@@ -174,6 +175,22 @@ def test_a_trained_network_is_recalled_from_the_cache_with_the_same_outputs(tmp_
     second = execute(jobs, tmp_path / "second")
     assert [result.importances for result in first] == [result.importances for result in second]
     assert [result.fidelity for result in first] == [result.fidelity for result in second]
+
+
+def test_a_network_of_three_classes_is_recalled_too(tmp_path, monkeypatch):
+    jobs = suite.plan(
+        suite.get("catalogue"),
+        own_scenarios=[synthetic.scenario("three-classes")],
+        model_names=("hybrid",),
+        method_names=("gradient",),
+        n_patients=400,
+        n_explained=40,
+    )
+    first = execute(jobs, tmp_path / "first")
+    monkeypatch.setattr(bench, "fit", lambda *_args, **_options: pytest.fail("trained again"))
+    again = execute(jobs, tmp_path / "again")
+    assert [result.status for result in again] == ["done"] * len(jobs)
+    assert [result.importances for result in again] == [result.importances for result in first]
 
 
 def test_the_controls_say_what_they_should(tmp_path):

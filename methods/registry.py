@@ -13,7 +13,10 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from methods import (
+    ablation,
+    decision_information,
     deeplift,
+    dime,
     feature_ablation,
     gradient,
     input_x_gradient,
@@ -23,6 +26,8 @@ from methods import (
     lrp,
     mean_of_methods,
     modality_contribution,
+    modality_interactions,
+    modality_shapley,
     permutation,
     shapley_sampling,
     smoothgrad,
@@ -47,6 +52,19 @@ _BUILT_IN = (
     lrp.METHOD,
     feature_ablation.METHOD,
     shapley_sampling.METHOD,
+    ablation.METHOD,
+    ablation.LOSS,
+    ablation.VARIANCE,
+    modality_shapley.EFFECTS,
+    modality_shapley.SHAP,
+    modality_shapley.SAGE,
+    modality_interactions.METHOD,
+    modality_interactions.INTERSHAP,
+    dime.METHOD,
+    dime.ALONE,
+    decision_information.METHOD,
+    decision_information.ALONE,
+    decision_information.ACCURACY,
 )
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,20 @@ NEXT_TO_NOTHING = 0.012
 every_method = pytest.mark.parametrize("name", methods.names())
 
 
-@parametrize_with_checks(methods.names())
+# They weigh evidence (is a link between modalities there, or a leak?): three copies of a sample are no evidence,
+# but look like some.
+WEIGH_EVIDENCE = ("modality_interactions", "unimodal_accuracy", "unimodal_information")
+
+
+@parametrize_with_checks([name for name in methods.names() if name not in WEIGH_EVIDENCE])
 def test_contract(method, check):
+    check(method)
+
+
+@parametrize_with_checks(
+    WEIGH_EVIDENCE, expected_failures={"check_number_of_samples": "copies of samples look like evidence"}
+)
+def test_contract_of_methods_that_weigh_evidence(method, check):
     check(method)
 
 
@@ -104,6 +116,9 @@ def oracles():
 def test_what_the_oracle_ignores_gets_next_to_nothing(oracles, name, scenario):
     model, samples, truth = oracles[scenario]
     values = attribute(name, model, samples)
+    if methods.get(name).estimand == "interaction":  # there are none: F reads one modality
+        assert max(values.values()) < NEXT_TO_NOTHING
+        return
     total = sum(max(value, 0) for value in values.values())
     ignored = [modality for modality, share in truth.items() if share == 0]
     assert len(ignored) == 3

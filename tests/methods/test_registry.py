@@ -5,6 +5,7 @@ import pytest
 
 import methods
 from methods import Method, as_method, registry
+from synthetic.truth import ESTIMANDS
 
 MODULE = """
 import numpy as np
@@ -59,12 +60,25 @@ def test_the_built_in_methods():
         "lrp",
         "feature_ablation",
         "shapley_sampling",
+        "ablation",
+        "ablation_loss",
+        "ablation_variance",
+        "modality_shapley",
+        "modality_shap",
+        "modality_sage",
+        "modality_interactions",
+        "intershap",
+        "dime",
+        "emap",
+        "decision_information",
+        "unimodal_information",
+        "unimodal_accuracy",
     )
     for name in methods.names():
         method = methods.get(name)
         assert method.name == name
         assert method.citation
-        assert method.estimand in ("gradient", "permutation", "shapley", "total_effect")
+        assert method.estimand in ESTIMANDS
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 
 from methods import (
     ablation,
+    calibrated_gradient,
     decision_information,
     deeplift,
     dime,
@@ -65,6 +66,7 @@ _BUILT_IN = (
     decision_information.METHOD,
     decision_information.ALONE,
     decision_information.ACCURACY,
+    *calibrated_gradient.METHODS,
 )
 logger = logging.getLogger(__name__)
 

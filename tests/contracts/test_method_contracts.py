@@ -20,7 +20,7 @@ every_method = pytest.mark.parametrize("name", methods.names())
 
 # They weigh evidence (is a link between modalities there, or a leak?): three copies of a sample are no evidence,
 # but look like some.
-WEIGH_EVIDENCE = ("modality_interactions", "unimodal_accuracy", "unimodal_information")
+WEIGH_EVIDENCE = ("calibrated_shapley", "modality_interactions", "unimodal_accuracy", "unimodal_information")
 
 
 @parametrize_with_checks([name for name in methods.names() if name not in WEIGH_EVIDENCE])

@@ -73,6 +73,11 @@ def test_the_built_in_methods():
         "decision_information",
         "unimodal_information",
         "unimodal_accuracy",
+        "calibrated_gradient",
+        "calibrated_permutation",
+        "calibrated_total_effect",
+        "calibrated_shapley",
+        "calibrated_sage",
     )
     for name in methods.names():
         method = methods.get(name)

@@ -17,10 +17,10 @@ benchmark: $(VENV)/.runtime
 	@$(BIN)/plumbline run paper $(ARGS)
 
 test: $(VENV)/.tools
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-all: $(VENV)/.tools
-	@$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow" $(ARGS)
 
 speed: $(VENV)/.tools
 	@$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only -m "slow or not slow" $(ARGS)

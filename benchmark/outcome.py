@@ -55,7 +55,22 @@ class Outcome:
 
 
 def write(outcome: Outcome, request: Request, *, command: str) -> Path:
-    """Write tables, leaderboard, picture and manifest into the run's folder and return it."""
+    """Write tables, leaderboard, picture and manifest into the run's folder and return it.
+
+    Raises:
+        ValueError: if they cannot be written: the disc is full, or the folder is gone or read-only.
+    """
+    try:
+        _write(outcome, request, command)
+    except OSError as error:
+        raise ValueError(
+            f"The tables in {request.folder} cannot be written ({error}). The results are kept: make room, "
+            "or mend the folder, and the same command goes on."
+        ) from error
+    return request.folder
+
+
+def _write(outcome: Outcome, request: Request, command: str) -> None:
     folder = request.folder
     _write_text(folder / "scores.csv", outcome.scores.to_csv(index=False))
     _write_text(folder / "importances.csv", outcome.importances.to_csv(index=False))
@@ -82,7 +97,6 @@ def write(outcome: Outcome, request: Request, *, command: str) -> Path:
         for suffix in ("png", "svg"):
             figure.save(picture, folder / f"importances-{model}.{suffix}")
     write_json(folder / "manifest.json", manifest(request, command))
-    return folder
 
 
 def show(outcome: Outcome, request: Request, console: Console) -> None:

@@ -99,7 +99,7 @@ class Request:
             image_size=image_size,
             data_root=data_root,
             model_names=tuple(models or chosen.models),
-            method_names=suites.choose_methods(methods or chosen.methods),
+            method_names=suites.choose_methods(methods or (), otherwise=chosen.methods),
             n_seeds=n_seeds,
             n_patients=n_patients,
             n_explained=n_explained,

@@ -8,7 +8,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -143,6 +143,10 @@ class Store:
                 self.folder,
                 error,
             )
+        else:
+            for left in self.results.glob(".*.part"):  # of writes that were cut off; nobody else writes here
+                with suppress(OSError):
+                    left.unlink()
         try:
             yield
         finally:
@@ -178,7 +182,10 @@ class Store:
         except (OSError, ValueError) as error:
             logger.warning("The result %s is damaged (%s). It is made again.", path, error)
             return None
-        if result is None or result.key != key or result.job != job.as_dict():
+        if result is None:
+            return None
+        if result.key != key or result.job != job.as_dict():
+            logger.warning("The result %s is that of another job. It is made again.", path)
             return None
         return result if result.status in ("done", "skipped") else None
 

@@ -57,6 +57,20 @@ class Suite:
 
 
 _PAPER = tuple(f"paper-F{case}" for case in range(8))
+# The published six, and the best of each other kind: what a minute or two can compare.
+_KNOWN = (
+    "gradient",
+    "permutation",
+    "lime",
+    "kernel_shap",
+    "mean_of_methods",
+    "modality_contribution",
+    "integrated_gradients",
+    "deeplift",
+    "ablation",
+    "modality_shapley",
+    "calibrated_gradient",
+)
 
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
@@ -68,12 +82,14 @@ SUITES: Mapping[str, Suite] = {
             (models.ORACLE,),
             n_seeds=1,
             n_patients=2000,
+            methods=_KNOWN,
         ),
         Suite(
             "paper",
             "the eight cases of Azmat & Alessio (2022), on the true decision function and trained networks",
             _PAPER,
             (models.ORACLE, "hybrid"),
+            methods=_KNOWN,
         ),
         Suite(
             "catalogue",
@@ -102,19 +118,23 @@ def get(name: str) -> Suite:
     return SUITES[name]
 
 
-def choose_methods(asked: Sequence[str]) -> tuple[str, ...]:
-    """Return the methods to run: those named, or all registered ones; own functions come on top.
+def choose_methods(asked: Sequence[str], *, otherwise: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the methods to run: those named, or else a suite's, or else all; own functions come on top.
 
     Args:
         asked: names, with options where wanted, and functions of one's own (``module:function``).
+        otherwise: what runs where no name is asked for; empty for every registered method.
 
     Example:
         >>> choose_methods(["mine:norm", "lime", "gradient"])
         ('lime', 'gradient', 'mine:norm')
+        >>> choose_methods(["mine:norm"], otherwise=["lime"])
+        ('lime', 'mine:norm')
     """
-    own = [name for name in asked if is_own_function(name)]
-    named = [name for name in asked if name not in own]
-    return (*(named or methods.names()), *own)
+    named = [name for name in asked if not is_own_function(name)]
+    named = named or [name for name in otherwise if not is_own_function(name)] or list(methods.names())
+    own = [name for name in (asked or otherwise) if is_own_function(name)]
+    return (*named, *own)
 
 
 def is_own_function(method: str) -> bool:

@@ -36,6 +36,9 @@ KEY = "key"
 """Metadata entry that holds the entry's own key, which callers cannot use either: a file that was renamed, or
 copied over another one, is sound, and yet not what its name promises."""
 
+_told: set[Path] = set()
+"""Folders of which this process has said that they cannot be written: a run saves hundreds of entries."""
+
 
 def cache_folder() -> Path:
     """Return the folder for everything Plumbline caches; it need not exist yet.
@@ -103,7 +106,7 @@ def load(key: str, *, folder: Path) -> tuple[dict[str, Tensor], dict[str, str]] 
 def save(
     key: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, *, folder: Path
 ) -> bool:
-    """Store an entry and return True; where it cannot be kept, log a warning and return False.
+    """Store an entry and return True; where it cannot be kept, return False, and log a warning once a folder.
 
     A cache saves time and must never stop the work: nobody has to handle the failure. Several processes may
     save the same key at once; readers see one complete entry or none. Entries that were used long ago may go
@@ -146,12 +149,14 @@ def save(
         with replacing(path) as file:
             file.write(raw)
     except OSError as error:
-        logger.warning(
-            "The cache folder %s cannot be written (%s). Going on without a cache; "
-            "set PLUMBLINE_CACHE to a folder of your own to keep results.",
-            path.parent,
-            error,
-        )
+        if path.parent not in _told:
+            _told.add(path.parent)
+            logger.warning(
+                "The cache folder %s cannot be written (%s). Going on without a cache; "
+                "set PLUMBLINE_CACHE to a folder of your own to keep results.",
+                path.parent,
+                error,
+            )
         return False
     if limit is not None:
         evict_at_times(path, len(raw), limit)

@@ -29,6 +29,10 @@ _COLUMNS = 4
 _LONGEST_NAME = 60
 
 
+MOST_METHODS = 12
+"""Methods that a picture has room for."""
+
+
 def draw_importances(
     shares: pd.DataFrame, *, title: str, methods: list[str], labels: Mapping[str, str]
 ) -> Figure:
@@ -37,9 +41,12 @@ def draw_importances(
     Args:
         shares: from ``table.shares``, of one model.
         title: heading.
-        methods: which methods, in the order of the legend.
+        methods: which methods, in the order of the legend; only the first `MOST_METHODS` have room.
         labels: scenario → decision function written out.
     """
+    if len(methods) > MOST_METHODS:
+        title = f"{title}: {MOST_METHODS} of {len(methods)} methods"
+        methods = methods[:MOST_METHODS]
     cases = list(dict.fromkeys(shares["scenario"]))
     n_rows = -(-len(cases) // _COLUMNS)
     n_columns = min(len(cases), _COLUMNS)

@@ -9,6 +9,8 @@ import json
 import sys
 import tempfile
 import types
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -142,17 +144,32 @@ def parts_of(thing):
     return found
 
 
+@contextmanager
+def only_what_is_new():
+    """Keep what other tests left in this process out of sight: millions of objects take minutes to see."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 @cache
 def spied(model_name, *, apart, needs_labels=False, forgetting=True):
     """Run a spy through the harness, after all else, and return what it found where."""
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder, only_what_is_new():
         # Whether a network is trained does not matter here.
         patch.setattr(bench, "fit", lambda name, train, seed: HybridNetwork(bench.input_shapes(train)).eval())
         patch.setattr(bench, "load_cached", lambda *_args, **_options: None)
         patch.setattr(bench, "save_cached", lambda *_args, **_options: None)
         if not forgetting:
             patch.setattr(bench, "forget", lambda _answers: None)
-        return spy_on(model_name, Path(folder), apart=apart, needs_labels=needs_labels)
+        # In a thread, the stack is that of the harness alone: pytest's leads to everything that tests hold.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(
+                spy_on, model_name, Path(folder), apart=apart, needs_labels=needs_labels
+            ).result()
 
 
 def spy_on(model_name, folder, *, apart, needs_labels):

@@ -16,7 +16,8 @@ def test_the_paper_suite_is_eight_cases_on_oracle_and_network_with_three_seeds()
     assert {job.stage.scenario for job in jobs} == {f"paper-F{case}" for case in range(8)}
     assert {job.stage.model for job in jobs} == {"oracle", "hybrid"}
     assert {job.stage.data_seed for job in jobs} == {0, 1, 2}
-    per_stage = len(methods.names()) + len(CONTROLS)
+    per_stage = len(suite.get("paper").methods) + len(CONTROLS)
+    assert per_stage > len(CONTROLS) + 6
     assert len(jobs) == 8 * 2 * 3 * per_stage
     assert len(set(jobs)) == len(jobs)
 
@@ -44,7 +45,7 @@ def test_the_jobs_of_the_built_in_suites_in_their_order(name, model_names, n_see
             n_explained=2000,
         )
         for seed, case, model, method in product(
-            range(n_seeds), range(8), model_names, (*methods.names(), "truth", "random", "uniform")
+            range(n_seeds), range(8), model_names, (*suite.get(name).methods, "truth", "random", "uniform")
         )
     ]
     assert suite.plan(suite.get(name)) == expected

@@ -136,7 +136,7 @@ def test_suites_are_found_by_name_too():
         (('"gradient"', '"gradeint"'), r"mine.toml, methods\[0\]: The method 'gradeint' .*mean 'gradient'\?"),
         (("(n_points", "(n_pionts"), r"methods\[1\]: The lime option 'n_pionts' .*Did you mean 'n_points'\?"),
         (("(n_points=1000)", "("), r"methods\[1\]: The method 'lime\(' must be written as name"),
-        (("1000", "{[]: 1}"), r"methods\[1\]: The options of method 'lime.* cannot be read: unhashable"),
+        (("1000", "{[]: 1}"), r"methods\[1\]: The option 'n_points' of method 'lime.* must be a number"),
         (('"mine:norm"', '"mine:"'), r"methods\[2\]: A function of your own must be written as module:func"),
         (('"organ-ac"', '"organac"'), r"images\[1\]: The image source 'organac' .*Did you mean 'organ-ac'\?"),
         (('"pca"', '"pac"'), r"In mine.toml, features: The value 'pac' is unknown. Did you mean 'pca'\?"),

@@ -18,8 +18,8 @@ NEXT_TO_NOTHING = 0.012
 every_method = pytest.mark.parametrize("name", methods.names())
 
 
-# They weigh evidence (is a link between modalities there, or a leak?): three copies of a sample are no evidence,
-# but look like some.
+# They weigh evidence (is a link between modalities there, or a leak?): three copies of a sample are none, but
+# look like some.
 WEIGH_EVIDENCE = ("calibrated_shapley", "modality_interactions", "unimodal_accuracy", "unimodal_information")
 
 

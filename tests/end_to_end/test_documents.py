@@ -81,6 +81,7 @@ def test_the_suite_of_the_readme_runs_dry(tmp_path, monkeypatch, capsys):
     (line,) = [line for line in README.splitlines() if "--dry-run  " in line]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # of another folder
     monkeypatch.setattr(sys, "argv", shlex.split(line.split("#")[0]))
     with pytest.raises(SystemExit) as ended:
         command.main()

@@ -564,7 +564,7 @@ def check_drawn_results(undisturbed: Undisturbed, edits: list[Edit]) -> None:
     check_results(undisturbed, chosen)
 
 
-@drawn(15)
+@drawn(8)
 @given(all_files(st.one_of(json_edits(), json_edits(), byte_edits())))
 def test_mutated_results_change_no_table(undisturbed, edits):
     check_drawn_results(undisturbed, edits)
@@ -586,7 +586,7 @@ def test_results_in_each_others_place_change_no_table(undisturbed, shift):
     )
 
 
-@drawn(12)
+@drawn(6)
 @given(all_files(st.one_of(json_edits(), byte_edits())))
 def test_mutated_results_mislead_no_dry_run(undisturbed, edits):
     undisturbed.restore()
@@ -831,7 +831,7 @@ def test_networks_in_each_others_place_are_trained_anew(kept):
     kept.restore()
 
 
-@drawn(120)
+@drawn(60)
 @given(st.data(), byte_edits())
 def test_a_mutated_entry_is_the_one_that_was_saved_or_absent(kept, data, edit):
     name = data.draw(st.sampled_from(sorted(kept.files)))
@@ -862,7 +862,7 @@ def check_truths(kept: Kept, edits: list[Edit]) -> None:
     kept.restore()
 
 
-@drawn(4)
+@drawn(2)
 @given(st.lists(byte_edits(), min_size=24, max_size=24))
 def test_mutated_truths_are_worked_out_anew(kept, edits):
     check_truths(kept, edits)
@@ -1115,13 +1115,13 @@ def test_the_scenario_and_the_suite_that_are_mutated_are_sound(world):
     assert plumbline("run", "own.toml", "--dry-run", cwd=world).code == 0
 
 
-@drawn(150)
+@drawn(75)
 @given(toml_mutations(SCENARIO))
 def test_a_mutated_scenario_is_read_or_refused_in_one_line(world, raw):
     check_scenario(world, raw)
 
 
-@drawn(150)
+@drawn(75)
 @given(toml_mutations(SUITE))
 def test_a_mutated_suite_is_read_or_refused_in_one_line(world, raw):
     check_suite(world, raw)
@@ -1559,7 +1559,7 @@ def check_scans(official: Official, edits: list[Edit]) -> None:
     assert found is None or equal_scans(found)
 
 
-@drawn(200)
+@drawn(150)
 @given(st.lists(byte_edits(), min_size=1, max_size=2))
 def test_a_mutated_archive_holds_the_same_scans_or_is_refused(official, edits):
     check_scans(official, edits)
@@ -1572,7 +1572,7 @@ def test_many_mutated_archives_hold_the_same_scans_or_are_refused(official, edit
     check_scans(official, edits)
 
 
-@drawn(30)
+@drawn(20)
 @given(byte_edits())
 def test_the_command_refuses_a_mutated_archive_by_its_md5(official, edit):
     changed = edit(official.raw)

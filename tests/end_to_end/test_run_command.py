@@ -30,7 +30,7 @@ def steady(model, samples, rng):
 
 def drifting(model, samples, rng):
     import time
-    return {name: time.time() % 1 for name in model.modalities}
+    return {name: place + time.time() % 1 for place, name in enumerate(model.modalities)}
 """
 
 

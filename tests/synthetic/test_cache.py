@@ -259,11 +259,15 @@ def test_an_entry_that_cannot_be_read_is_reported(tmp_path, caplog):
     assert "cannot be read" in caplog.text
 
 
-def test_a_folder_that_cannot_be_written_is_reported_and_does_not_stop_the_work(tmp_path, caplog):
+def test_a_folder_that_cannot_be_written_is_reported_once_and_does_not_stop_the_work(tmp_path, caplog):
     (tmp_path / "file").touch()
-    assert not cache.save("entry", TENSORS, folder=tmp_path / "file" / "folder")
-    assert "cannot be written" in caplog.text
-    assert "PLUMBLINE_CACHE" in caplog.text
+    for name in ("one", "other"):
+        for _ in range(3):
+            assert not cache.save("entry", TENSORS, folder=tmp_path / "file" / name)
+    assert len(caplog.records) == 2
+    for record, name in zip(caplog.records, ("one", "other"), strict=True):
+        assert f"{name} cannot be written" in record.getMessage()
+        assert "PLUMBLINE_CACHE" in record.getMessage()
 
 
 def test_the_checksum_has_a_reserved_name(tmp_path):

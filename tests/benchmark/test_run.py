@@ -169,15 +169,6 @@ def test_the_explained_samples_are_neither_training_nor_test_samples(tmp_path, m
 
 
 def test_a_trained_network_is_recalled_from_the_cache_with_the_same_outputs(tmp_path, monkeypatch):
-    jobs = [job for job in few(model_names=("hybrid",)) if job.stage.scenario == "paper-F2"]
-    first = execute(jobs, tmp_path / "first")
-    monkeypatch.setattr(bench, "fit", lambda *_args, **_options: pytest.fail("trained again"))
-    second = execute(jobs, tmp_path / "second")
-    assert [result.importances for result in first] == [result.importances for result in second]
-    assert [result.fidelity for result in first] == [result.fidelity for result in second]
-
-
-def test_a_network_of_three_classes_is_recalled_too(tmp_path, monkeypatch):
     jobs = suite.plan(
         suite.get("catalogue"),
         own_scenarios=[synthetic.scenario("three-classes")],

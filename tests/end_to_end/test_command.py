@@ -19,7 +19,7 @@ from benchmark.__main__ import main
 from benchmark.outcome import show, write
 from benchmark.request import Request
 
-SMALL = ("--patients", "400", "--explained", "60", "--seeds", "1")
+SMALL = ("--patients", "400", "--explained", "30", "--seeds", "1")
 PUBLISHED = ("gradient", "permutation", "lime", "kernel_shap", "mean_of_methods", "modality_contribution")
 SIX = [word for name in PUBLISHED for word in ("--method", name)]
 
@@ -186,6 +186,7 @@ def test_an_error_reaches_the_shell(folder):
     assert done.stderr == "Error: The suite 'papr' is unknown. Did you mean 'paper'?\n"
 
 
+@pytest.mark.slow
 def test_trained_networks_give_the_same_numbers_with_one_worker_or_two(plumbline, folder, monkeypatch):
     texts = []
     for workers in ("1", "2"):
@@ -311,6 +312,7 @@ def test_an_own_scenario_is_run_by_workers_and_in_process_alike(plumbline, mine)
     assert "information" not in set(first.loc[first["scenario"] == "xor", "estimand"])
 
 
+@pytest.mark.slow
 def test_all_truths_of_some_scenarios_in_one_table(plumbline, mine):
     for name, workers in (("one.csv", "1"), ("two.csv", "2")):
         done = plumbline("truths", "graded", "xor", "--fresh", "--workers", workers, "--out", name, cwd=mine)

@@ -115,7 +115,8 @@ def test_the_commands_are_understood(line, tmp_path, monkeypatch):
     (tmp_path / "mine.toml").write_text(blocks(PAGE, "toml")[0], encoding="utf-8")
     (tmp_path / "mine.py").write_text("def gradient_times_input(model, samples, rng): ...\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # of another folder
     asked = []
 
     def stop(request, **_options):

@@ -168,7 +168,7 @@ def some(n: int, n_always: int) -> list:
     return [pytest.param(i, marks=pytest.mark.slow if i >= n_always else ()) for i in range(n)]
 
 
-@pytest.mark.parametrize("number", some(20, 5))
+@pytest.mark.parametrize("number", some(20, 3))
 def test_a_run_killed_at_any_moment_goes_on_from_there(number, plumbline, undisturbed, tmp_path, empty_cache):
     expected, seconds = undisturbed(*QUICK)
     kill_and_go_on(plumbline, tmp_path, QUICK, moment(number, 20, seconds), expected)
@@ -214,7 +214,12 @@ pathlib.Path.replace = replaced
     "prelude", [HALF_WRITTEN, pytest.param(WRITTEN, marks=pytest.mark.slow)], ids=["half", "unnamed"]
 )
 @pytest.mark.parametrize(
-    "name", ["paper-F4.oracle.0.permutation", "scores.csv", "importances-oracle.png", "manifest"]
+    "name",
+    [
+        "paper-F4.oracle.0.permutation",
+        "scores.csv",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("importances-oracle.png", "manifest")),
+    ],
 )
 def test_a_run_killed_while_it_writes_leaves_whole_files_only(
     name, prelude, plumbline, undisturbed, tmp_path
@@ -580,6 +585,7 @@ def test_files_of_another_age_and_a_clock_that_went_back_change_nothing(
     assert cache_upkeep.verify(empty_cache).n_sound
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_back_all_the_time_changes_nothing(plumbline, undisturbed, tmp_path, empty_cache):
     expected, _ = undisturbed(*QUICK)
     done = plumbline.start(*QUICK, cwd=tmp_path, prelude=BACK_AGAIN_AND_AGAIN).wait()

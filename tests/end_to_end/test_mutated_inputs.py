@@ -1513,7 +1513,14 @@ def test_the_archive_that_is_mutated_is_sound(official):
     assert equal_scans(found)
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize(
+    "compression",
+    [
+        zipfile.ZIP_DEFLATED,
+        pytest.param(zipfile.ZIP_BZIP2, marks=pytest.mark.slow),
+        pytest.param(zipfile.ZIP_LZMA, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("wrong", WRONG_SCANS)
 def test_an_archive_that_holds_anything_else_is_refused_below_the_md5_check(official, wrong, compression):
     if wrong == "bomb-zeros" and compression != zipfile.ZIP_DEFLATED:

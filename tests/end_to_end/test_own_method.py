@@ -63,6 +63,7 @@ def test_it_is_five_lines():
     assert len(FIVE_LINES.splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_first_it_is_scored_in_python(folder):
     code = (
         "import benchmark, mine; from pathlib import Path; folder = Path('evaluated'); "

@@ -18,6 +18,7 @@ import torch
 import methods
 import synthetic
 from benchmark import models
+from benchmark import suite as suites
 from benchmark.training import TrainingPlan, fit
 from synthetic import Scenario, Table, Term
 from synthetic.threads import single_thread
@@ -45,8 +46,8 @@ def samples(n: int, n_features: int, n_modalities: int, pixels: int) -> Samples:
     return Samples(inputs, torch.randint(0, 2, (n,), generator=generator))
 
 
-def seconds(work, *, repeats: int = 2) -> float:
-    """Return the shortest of a few times that the work takes."""
+def seconds(work, *, repeats: int = 1) -> float:
+    """Return the shortest of the times that the work takes."""
     found = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -112,7 +113,7 @@ def main() -> None:
             print(
                 f"\n| method | seconds at {' / '.join(map(str, sizes))} {key} | exponent |\n|---|---:|---:|"
             )
-            for name in methods.names():
+            for name in suites.get("paper").methods:
                 times = grow(lambda size, name=name, key=key: method_time(name, **(BASE | {key: size})), key)
                 if times:
                     print(f"| {name} | {curve(times)} |", flush=True)

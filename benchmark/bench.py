@@ -128,15 +128,19 @@ class Bench:
         """Run a method in a process of its own, and keep what it said for combinations to share."""
 
         def work() -> list[list[object]]:
+            names = {method.name, *(part.name for part in method.components)}
+            self.attributed = {place: said for place, said in self.attributed.items() if place[0] in names}
             known = set(self.attributed)
             # This process is a copy: what the method must not see goes here, and stays in the parent.
             self.truth = {}
-            self.explain = self.explain if method.needs_labels else self.explain.without_labels()
+            if not (method.needs_labels or any(part.needs_labels for part in method.components)):
+                self.explain = self.explain.without_labels()
             forget(self.answers)
             try:
                 self._attribute(job, method, limits.budget)
             except (BudgetError, NotApplicableError) as exception:
-                return [[type(exception).__name__, str(exception)]]
+                kind = BudgetError if isinstance(exception, BudgetError) else NotApplicableError
+                return [[kind.__name__, str(exception)]]
             return [[*place, asdict(said)] for place, said in self.attributed.items() if place not in known]
 
         place = (method.name, job.method_seed, job.n_explained)
@@ -168,6 +172,10 @@ class Bench:
                     },
                 )
                 calls, seconds = sum(part.model_calls for part in parts), sum(part.seconds for part in parts)
+                if budget is not None and calls > budget:
+                    raise BudgetError(
+                        f"Its components asked for {calls:,} model calls together; its budget is {budget:,}."
+                    )
             else:
                 samples = self.explain.take(slice(0, job.n_explained)).as_float()
                 attribution = method.attribute(metered, samples, self._rng(job))

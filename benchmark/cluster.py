@@ -63,7 +63,12 @@ class ClusterExecutor(Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Hand a call to the cluster and return its outcome as a future."""
         outcome: Future[T] = Future()
-        call = _dumps((fn, args, kwargs))
+        try:
+            call = _dumps((fn, args, kwargs))
+        except Exception as error:
+            raise ClusterError(
+                f"A method cannot be sent to the workers ({type(error).__name__}: {error})."
+            ) from error
         try:
             inner = self._executor.submit(_call, call, code_fingerprint())
         except Exception as error:  # noqa: BLE001 - Dask tells a lost scheduler in many ways
@@ -115,7 +120,7 @@ def connect(address: str) -> ClusterExecutor:
             another version of Plumbline.
     """
     if importlib.util.find_spec("distributed") is None:
-        raise ClusterError("--cluster needs Dask. Install it with: pip install 'plumbline[cluster]'.")
+        raise ClusterError("--cluster needs Dask. Install it with: pip install dask distributed cloudpickle.")
     kind, _, rest = address.partition(":")
     if kind == "local":
         if not rest.isdecimal() or int(rest) < 1:
@@ -157,11 +162,21 @@ def _start(n_workers: int) -> ClusterExecutor:
         memory_limit=0,  # methods are kept apart by their own processes; Dask's guess would end honest work
         silence_logs=logging.CRITICAL,
     )
-    return ClusterExecutor(Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False), cluster)
+    try:
+        return ClusterExecutor(Client(cluster, timeout=_SECONDS_TO_CONNECT, set_as_default=False), cluster)
+    except BaseException:
+        cluster.close()
+        raise
 
 
 def _greet(client: Any) -> None:
-    """Check the workers that are there."""
+    """Check the scheduler, and the workers that are there."""
+    try:
+        client.run_on_scheduler(_own_code)
+    except Exception as error:
+        raise ClusterError(
+            f"The scheduler cannot load Plumbline ({error}). Install this version of it where it runs."
+        ) from error
     threads = client.nthreads()
     if not threads:
         logger.warning("The cluster has no workers yet. The run begins when one joins.")
@@ -217,10 +232,10 @@ def _dumps(call: object) -> bytes:
     """Return a call as bytes; functions of a user's own modules go by value, since no worker has them."""
     import cloudpickle  # noqa: PLC0415 - comes with Dask
 
-    own = [module for module in list(sys.modules.values()) if _is_users(module)]
-    registered = [
-        module for module in own if module.__name__ not in cloudpickle.list_registry_pickle_by_value()
-    ]
+    # Each once: a module may be loaded under several names.
+    own = {id(module): module for module in list(sys.modules.values()) if _is_users(module)}.values()
+    known = cloudpickle.list_registry_pickle_by_value()
+    registered = [module for module in own if module.__name__ not in known]
     for module in registered:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -233,10 +248,19 @@ def _dumps(call: object) -> bytes:
 def _is_users(module: ModuleType) -> bool:
     """Return whether a module lies in the current folder, which workers need not have."""
     file = getattr(module, "__file__", None)
-    if not file or module.__name__.partition(".")[0] in ("synthetic", "methods", "benchmark", "__main__"):
+    top = module.__name__.partition(".")[0]
+    if not file or not file.startswith(os.sep) or top in sys.stdlib_module_names or top in _PRESENT:
         return False
-    path, here = Path(file).resolve(), Path.cwd().resolve()
-    return here in path.parents and "site-packages" not in path.parts
+    return _lies_in(file, Path.cwd())
+
+
+_PRESENT = ("synthetic", "methods", "benchmark", "__main__")
+
+
+@functools.cache
+def _lies_in(file: str, folder: Path) -> bool:
+    path = Path(file).resolve()
+    return folder.resolve() in path.parents and "site-packages" not in path.parts
 
 
 def _pass_on(inner: Future[Any], outcome: Future[Any]) -> None:
@@ -248,6 +272,12 @@ def _pass_on(inner: Future[Any], outcome: Future[Any]) -> None:
         outcome.set_result(inner.result())
     elif isinstance(error, KilledWorker):
         outcome.set_exception(WorkerDiedError())
+    elif isinstance(error, ImportError):
+        outcome.set_exception(
+            ClusterError(
+                f"A worker cannot load Plumbline ({error}). Install this version of it where it runs."
+            )
+        )
     elif isinstance(error, CancelledError) or type(error).__module__.startswith("distributed"):
         outcome.set_exception(_lost(error))
     else:

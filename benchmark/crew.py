@@ -87,6 +87,10 @@ class Crew(Generic[T, Answer]):
         try:
             running[self._executor.submit(self._work, task)] = task
         except BrokenProcessPool as error:  # it broke after its last task was done
+            if not running and self._renew is not None:
+                self._replace()
+                running[self._executor.submit(self._work, task)] = task
+                return
             future: Future[Answer] = Future()
             future.set_exception(error)
             running[future] = task

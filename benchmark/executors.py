@@ -60,6 +60,7 @@ def default_workers() -> int:
 
 
 def _start_worker() -> None:
+    os.dup2(2, 1)  # what a user's module prints is no part of what the command prints
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 

@@ -98,7 +98,7 @@ class Request:
             features=kind,  # pyright: ignore[reportArgumentType]  # checked by the scenario
             image_size=image_size,
             data_root=data_root,
-            model_names=tuple(models or chosen.models),
+            model_names=tuple(dict.fromkeys(models or chosen.models)),
             method_names=suites.choose_methods(methods or (), otherwise=chosen.methods),
             n_seeds=n_seeds,
             n_patients=n_patients,

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import methods
 from benchmark import session
-from benchmark.bench import Limits, set_up
+from benchmark.bench import Limits, describe, no_result, set_up
 from benchmark.dry_run import dry_run, dry_run_text
 from benchmark.events import Event, repeat_command
 from benchmark.executors import default_workers
@@ -23,7 +23,7 @@ from benchmark.outcome import Outcome, show, write
 from benchmark.progress import progress
 from benchmark.request import Request
 from benchmark.store import CONTROL, FAILURES, Result, read_result
-from benchmark.suite import Job
+from benchmark.suite import Job, is_own_function
 from benchmark.terminal import find_own_modules, terminal
 from synthetic.cache_limit import cache_limit
 from synthetic.names import printable
@@ -109,6 +109,8 @@ def run(
         out=out,
         limits=Limits(apart=True, timeout=timeout, budget=budget),
     )
+    if dry and as_json:
+        raise ValueError("A run must have either --dry-run or --json: a dry run has no outcome. Got both.")
     console = terminal(quiet=quiet or as_json)
     n_workers = default_workers() if workers is None else workers
     if dry:
@@ -196,9 +198,18 @@ def repeat(
             f"The result {file} was written by another version of Plumbline, and cannot be repeated."
         )
     job = Job.from_dict(earlier.job)
+    if not (earlier.targets == CONTROL or is_own_function(job.method) or _base(job) in methods.names()):
+        raise ValueError(
+            f"The method {job.method!r} was handed to benchmark.evaluate, and no name leads to it. Repeat it "
+            "there, or run it as --method module:function."
+        )
     method = None if earlier.targets == CONTROL else methods.get(job.method)
     with single_thread():
-        again = set_up(job.stage, None if data_root is None else str(data_root)).run(job, earlier.key, method)
+        try:
+            bench = set_up(job.stage, None if data_root is None else str(data_root))
+            again = bench.run(job, earlier.key, method)
+        except Exception as error:  # noqa: BLE001 - what failed then may fail again
+            again = no_result(job, earlier.key, method, "failed", describe(error))
     console, same = terminal(), again.importances == earlier.importances
     for when, result in (("then", earlier), ("now", again)):
         values = ", ".join(f"{name} {value:.6g}" for name, value in result.importances.items())
@@ -207,3 +218,7 @@ def repeat(
         Console(stderr=True).print(again.error.rstrip(), soft_wrap=True, markup=False, highlight=False)
     if again.status in FAILURES or (earlier.status == "done" and not same):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _base(job: Job) -> str:
+    return job.method.partition("(")[0]

@@ -104,6 +104,7 @@ def _answer(work: Callable[[], Any], writer: int) -> NoReturn:
     code = 1
     try:
         os.setsid()  # a group of its own: it can be ended with all that it starts, and Ctrl-C is the parent's
+        os.dup2(2, 1)  # what it prints is no part of what the command prints, which programs may read
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
         try:

@@ -62,10 +62,10 @@ def run(
                 watch(event)
 
             tell(Event("begin", n=len(jobs), facts={"command": command, "workers": place.told}))
-            # Missing or broken data is found here, once, before any work; features are fitted here, once.
-            tell(Event("prepare"))
-            place.provide(_prepare({job.stage for job in jobs}, request.data_root))
             try:
+                # Missing or broken data is found here, once, before any work; features are fitted here, once.
+                tell(Event("prepare"))
+                place.provide(_prepare({job.stage for job in jobs}, request.data_root))
                 results = runner.run(
                     jobs,
                     store,
@@ -103,8 +103,8 @@ class _Workplace:
             from benchmark.cluster import connect  # noqa: PLC0415 - Dask is optional
 
             self.executor = executor = connect(cluster)
-            # Workers that join later find something to do before the driver comes round again.
-            self.window = lambda: 2 * max(1, executor.n_workers())
+            # Enough for workers that join later, and for a cluster that asks for as many as there are tasks.
+            self.window = lambda: max(256, 2 * executor.n_workers())
             self.provide = executor.provide
             self.is_portable = False  # functions go by value
 

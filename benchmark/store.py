@@ -96,7 +96,7 @@ def job_key(job: Job, method: Method | None) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-_HARNESS = ("benchmark/bench.py", "benchmark/metering.py")
+_HARNESS = tuple(f"benchmark/{name}.py" for name in ("bench", "door", "metering", "sandbox"))
 
 
 class Store:

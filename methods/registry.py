@@ -91,8 +91,12 @@ def _registered() -> dict[str, Method]:
 
 def is_built_in(method: Method) -> bool:
     """Return whether a method's code is the project's own, so that the project's version stands for it."""
-    own = {id(built_in.function) for built_in in _BUILT_IN}
-    return id(method.function) in own and all(is_built_in(part) for part in method.components)
+    return any(
+        built_in.function is method.function
+        and built_in.components == method.components
+        and built_in.estimand == method.estimand
+        for built_in in _BUILT_IN
+    )
 
 
 def source_fingerprint(method: Method) -> str:

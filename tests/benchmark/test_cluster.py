@@ -211,7 +211,7 @@ def test_a_wrong_address_is_one_clear_error(address, message, monkeypatch):
 
 def test_without_dask_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda _name: None)
-    with pytest.raises(cluster.ClusterError, match=r"pip install 'plumbline\[cluster\]'"):
+    with pytest.raises(cluster.ClusterError, match="pip install dask distributed"):
         cluster.connect("local:2")
 
 

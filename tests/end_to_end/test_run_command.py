@@ -1,6 +1,7 @@
 """What ``plumbline run`` and ``plumbline repeat`` tell of results that went wrong, or that programs read."""
 
 import json
+import subprocess
 import sys
 
 import pandas as pd
@@ -24,6 +25,16 @@ def greedy(model, samples, rng):
 
 def choosy(model, samples, rng):
     raise methods.NotApplicableError("needs a network with layers")
+
+class NeedsImageError(methods.NotApplicableError):
+    pass
+
+def picky(model, samples, rng):
+    raise NeedsImageError("needs an image")
+
+def chatty(model, samples, rng):
+    print("hello from a method")
+    return {name: 1.0 for name in model.modalities}
 
 def steady(model, samples, rng):
     return {name: float(len(name)) for name in model.modalities}
@@ -122,9 +133,31 @@ def test_a_method_that_does_not_apply_is_skipped_and_no_failure(plumbline, tmp_p
     assert set(scores.loc[scores["method"] == "mine:choosy", "status"]) == {"skipped"}
 
 
+def test_a_reason_of_a_users_own_is_a_reason_too(plumbline):
+    code, out, _ = run(plumbline, "mine:picky", "gradient")
+    assert (code, json.loads(out)["statuses"]) == (0, {"done": 4, "skipped": 1})
+
+
+def test_what_a_method_prints_is_no_part_of_the_document(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    words = ("run", "smoke", *SMALL, "--method", "mine:chatty", "--method", "gradient", "--json")
+    done = subprocess.run(  # noqa: S603 - the project's own command, with a standard output of its own
+        [sys.executable, "-m", "benchmark", *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["statuses"] == {"done": 5}
+    assert "hello from a method" in done.stderr
+
+
+def test_components_share_one_budget(plumbline):
+    # Each of the four stays below it: kernel SHAP alone asks for 40 · 8,700 calls.
+    code, out, _ = run(plumbline, "mean_of_methods", more=("--budget", "380000"))
+    assert (code, json.loads(out)["statuses"]) == (1, {"over-budget": 1, "done": 3})
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("run", "smoke", "--dry-run", "--json"), "a dry run has no outcome"),
         (("repeat", "nowhere.json"), "cannot be read"),
         (("repeat", "mine.py"), "must hold a result as a run wrote it"),
         (("run", "smoke", "--workers", "2", "--cluster", "local:2"), "either --workers or --cluster"),

@@ -95,6 +95,7 @@ def execute(task: Task) -> list[Result]:
             bench = set_up(task.stage, task.data_root)
         except Exception as exception:  # noqa: BLE001 - the other tasks of the run go on
             return _failed(task, exception)
+        bench.attribute_together([(job, method) for job, _, method in task.jobs], task.limits)
         return [bench.run(job, key, method, task.limits) for job, key, method in task.jobs]
 
 

@@ -10,8 +10,9 @@ import time
 import pytest
 import torch
 
-from benchmark import run, suite
-from benchmark.bench import Limits
+import methods
+from benchmark import run, sandbox, suite
+from benchmark.bench import Bench, Limits
 from benchmark.executors import InProcessExecutor
 from benchmark.sandbox import SandboxError, SandboxTimeoutError, apart, is_available
 from benchmark.store import Store
@@ -132,11 +133,12 @@ def test_buffered_text_is_written_once(tmp_path):
         "sys.stdout.write('before '); apart(lambda: print('inside', end=' ') or 1); print('after')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
-    assert done.stdout == "before inside after\n"
+    assert done.stdout == "before after\n"
+    assert done.stderr == "inside "  # what works apart says is no part of what the command says
 
 
-def one(explained=40):
-    jobs = suite.plan(suite.get("smoke"), method_names=("gradient",), n_patients=400, n_explained=explained)
+def one(names=("gradient",)):
+    jobs = suite.plan(suite.get("smoke"), method_names=names, n_patients=400, n_explained=40)
     return [job for job in jobs if job.stage.scenario == "paper-F4"]
 
 
@@ -242,3 +244,36 @@ def test_an_interrupt_is_never_lost():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout == "0\n"
+
+
+def test_the_projects_own_methods_share_a_process(tmp_path, monkeypatch):
+    forked = []
+    real = sandbox.apart
+    monkeypatch.setattr(sandbox, "apart", lambda *args, **options: forked.append(1) or real(*args, **options))
+    jobs = [job for job in one(("gradient", "lime", "permutation")) if job.stage.model == "oracle"]
+    with InProcessExecutor() as executor:
+        shared = run.run(jobs, Store(tmp_path / "shared"), executor, limits=Limits(apart=True))
+    assert len(forked) == len({job.stage for job in jobs})
+    with InProcessExecutor() as executor:
+        alone = run.run(jobs, Store(tmp_path / "alone"), executor, limits=Limits(apart=True, timeout=60))
+    assert [result.importances for result in shared] == [result.importances for result in alone]
+
+
+def test_what_ends_the_shared_process_costs_its_own_result_only(tmp_path, monkeypatch, caplog):
+    deadly = methods.get("lime").function
+
+    def dies(self, job, method, budget):
+        if method.function is deadly:
+            os._exit(7)
+        return real(self, job, method, budget)
+
+    real = Bench._attribute
+    monkeypatch.setattr(Bench, "_attribute", dies)
+    with InProcessExecutor() as executor:
+        results = run.run(
+            one(("gradient", "lime", "permutation")), Store(tmp_path), executor, limits=Limits(apart=True)
+        )
+    by_method = {result.job["method"]: result for result in results}
+    assert "exit code 7" in by_method["lime"].error
+    assert {by_method[name].status for name in ("gradient", "permutation")} == {"done"}
+    assert "one by one" in caplog.text

@@ -46,7 +46,7 @@ def test_overhead_of_the_harness(benchmark, fresh, harness):
 
     work = session.run if harness else bare
     limits = Limits(apart=harness)
-    benchmark.pedantic(work, setup=lambda: ((request(fresh(), limits=limits),), {}), rounds=3)
+    benchmark.pedantic(work, setup=lambda: ((request(fresh(), limits=limits),), {}), rounds=2)
 
 
 @pytest.mark.slow

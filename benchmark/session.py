@@ -172,8 +172,8 @@ def evaluate(
         >>> def norm(model, samples, rng):
         ...     return {name: model.groups[name].stop for name in model.modalities}
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     board = benchmark.evaluate(norm, out=Path(folder))  # doctest: +ELLIPSIS
-        Suite smoke on phantom images...
+        ...     board = benchmark.evaluate(norm, scenarios=["xor"], out=Path(folder))  # doctest: +ELLIPSIS
+        Scenario xor...
         >>> "norm" in set(board["method"])
         True
     """

@@ -128,7 +128,7 @@ def importances(outcome):
 
 def test_a_cluster_that_comes_and_goes_gives_the_same_numbers(processes, here):
     """One worker is killed in the middle of the run, and another one joins."""
-    wanted = request(here / "alone", methods=("gradient", "mine:slow"), seeds=3)
+    wanted = request(here / "alone", methods=("gradient", "mine:slow"), seeds=2)
     alone = session.run(wanted)
     killed = []
 
@@ -138,7 +138,7 @@ def test_a_cluster_that_comes_and_goes_gives_the_same_numbers(processes, here):
             killed[0].send_signal(signal.SIGKILL)
             processes.add_worker()
 
-    again = request(here / "cluster", methods=("gradient", "mine:slow"), seeds=3)
+    again = request(here / "cluster", methods=("gradient", "mine:slow"), seeds=2)
     shared = session.run(again, cluster=processes.address, watch=watch)
     assert killed[0].wait(timeout=30) == -signal.SIGKILL
     assert importances(shared) == importances(alone)

@@ -361,7 +361,7 @@ def disc() -> Iterator[Callable[[Path, str], Disc]]:
 # A tmpfs gives whole pages, and a result takes one: the first is too small for the results, the second for
 # the tables, the third for the pictures.
 @needs_root
-@pytest.mark.parametrize("pages", [4, N_RESULTS + 2, N_RESULTS + 30])
+@pytest.mark.parametrize("pages", [4, pytest.param(N_RESULTS + 2, marks=pytest.mark.slow), N_RESULTS + 30])
 def test_a_full_disc_ends_the_run_with_a_reason_and_loses_nothing(
     pages, plumbline, undisturbed, tmp_path, disc
 ):

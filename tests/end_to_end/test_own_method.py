@@ -79,6 +79,7 @@ def test_first_it_is_scored_in_python(folder):
     assert mine["rmse"].max() < 0.05
 
 
+@pytest.mark.slow
 def test_then_it_is_run_by_the_command(folder):
     done = plumbline(
         "run", "smoke", *SMALL, "--method", "mine:spread_of_evidence", "--out", "run", cwd=folder

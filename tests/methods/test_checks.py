@@ -540,6 +540,7 @@ def test_wrongly_known(method, check):
 """
 
 
+@pytest.mark.slow
 def test_the_checks_in_somebodys_own_tests(tmp_path):
     (tmp_path / "test_own.py").write_text(OWN_TESTS, encoding="utf-8")
     done = subprocess.run(

@@ -49,7 +49,7 @@ def network_key(stage: Stage) -> str:
     Args:
         stage: of a model that is trained.
     """
-    return content_key(model_fingerprint(), repr(stage), repr(PLANS[stage.model]))
+    return content_key(model_fingerprint(stage.model), repr(stage), repr(PLANS[stage.model]))
 
 
 def code_fingerprint() -> str:

@@ -12,7 +12,6 @@ import pandas as pd
 from rich.console import Console
 
 import methods
-import synthetic
 from benchmark import executors
 from benchmark import run as runner
 from benchmark.events import Event, Log
@@ -152,7 +151,7 @@ def evaluate(
     Args:
         function: ``(model, samples, rng)`` → local attributions ``[n, d]`` or global values ``[d]`` over the
             model's fusion features, or modality → value; or a ``methods.Method``.
-        estimand: the truth that it targets.
+        estimand: the truth that it targets, one of ``methods.TARGETS``.
         suite: which scenarios and models.
         scenarios: instead of the suite's: names, TOML files or ``synthetic.Scenario`` objects.
         images: image source.
@@ -177,7 +176,7 @@ def evaluate(
         >>> "norm" in set(board["method"])
         True
     """
-    check_known("estimand", estimand, synthetic.ESTIMANDS)
+    check_known("estimand", estimand, methods.TARGETS)
     method = methods.as_method(function, estimand=estimand)
     request = Request.from_options(
         suite=suite,

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from filelock import FileLock, Timeout
 
 import methods
+from benchmark import models
 from benchmark.suite import Job
 from methods.api import Method
 from synthetic.cache import replacing
@@ -67,9 +68,15 @@ class Result:
     error: str = ""
 
 
-def model_fingerprint() -> str:
-    """Return the hash of the source that decides what a trained network is."""
-    return source_fingerprint("synthetic", "benchmark/models", "benchmark/training.py")
+def model_fingerprint(name: str) -> str:
+    """Return the hash of the source that decides what a model is: its own file, not those of others.
+
+    Args:
+        name: of the model.
+    """
+    # The list of models names them all: a new one leaves the others as they are.
+    without = (*models.others(name), "benchmark/models/__init__.py")
+    return source_fingerprint("synthetic", "benchmark/models", "benchmark/training.py", without=without)
 
 
 def job_key(job: Job, method: Method | None) -> str:
@@ -85,7 +92,7 @@ def job_key(job: Job, method: Method | None) -> str:
     identity: dict[str, object] = {
         "schema": SCHEMA,
         "job": job.as_dict(),
-        "source": [model_fingerprint(), source_fingerprint(*_HARNESS)],
+        "source": [model_fingerprint(job.stage.model), source_fingerprint(*_HARNESS)],
     }
     if method is None:
         identity["method"] = source_fingerprint("benchmark/controls.py")

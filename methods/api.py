@@ -6,7 +6,7 @@ modality is declared (``aggregation``) and done here, in one place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from keyword import iskeyword
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -14,9 +14,16 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+import synthetic
 from synthetic.types import Samples
 
 Aggregation = Literal["mean_absolute", "absolute_mean"]
+
+PIXELS = "pixels"
+"""What a method targets that says where in an image the information is."""
+
+TARGETS = (*synthetic.ESTIMANDS, PIXELS)
+"""What a method may target."""
 
 
 @runtime_checkable
@@ -55,6 +62,14 @@ class SeparableModel(FusionModel, Protocol):
         ...
 
 
+class Retrain(Protocol):
+    """Trains a model's architecture anew, on the data that the model was trained on."""
+
+    def __call__(self, modalities: Sequence[str]) -> FusionModel:
+        """Return a network trained on some of the modalities; its ``encode`` wants these and no others."""
+        ...
+
+
 class NotApplicableError(Exception):
     """A method cannot say anything about this model or these samples, and that is no mistake.
 
@@ -78,15 +93,16 @@ class Attribution:
     """What a method says about a model on some samples.
 
     Attributes:
-        modalities: modality → raw importance, finite, not normalised; may be negative.
+        modalities: modality → raw importance, finite, not normalised; may be negative. All of the model's;
+            none where a method targets ``pixels`` and says nothing about modalities.
         features: modality → one raw value a fusion feature (or table column), where the method yields them.
-        pixels: image modality → raw relevance ``[m, height, width]`` of the first m samples, where the method
-            yields it.
+        pixels: image modality → raw relevance ``[m, height, width]`` of the first m samples, finite, where
+            the method yields it; the sign is of no account.
         interactions: two modality names, in the model's order → raw interaction, where the method yields it.
         standard_error: modality → standard error of its importance, where the method knows it.
     """
 
-    modalities: Mapping[str, float]
+    modalities: Mapping[str, float] = field(default_factory=dict)
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
     interactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -99,13 +115,15 @@ class Method:
 
     Attributes:
         name: with its options in parentheses where they differ from the defaults.
-        function: ``(model, samples, rng, **options)`` → local attributions ``[m, d]`` of all or some of the
+        function: ``(model, samples, rng, **options)`` (and ``retrain`` as a keyword, where it needs training)
+            → local attributions ``[m, d]`` of all or some of the
             samples, or global values ``[d]``, over the fusion features; or modality → value; or an
             Attribution.
-        estimand: the truth that it targets.
+        estimand: the truth that it targets, one of ``TARGETS``.
         version: changes when its results change.
         citation: where it comes from.
         needs_labels: True if it uses the labels of the samples; others get none.
+        needs_training: True if it trains networks of its own: the function gets ``retrain``, a `Retrain`.
         level: ``fusion`` if it perturbs or differentiates the fusion features, ``input`` if the inputs.
         aggregation: how local attributions become global: mean of absolute values, or absolute value of
             the mean (signed values cancel).
@@ -120,6 +138,7 @@ class Method:
     version: str = "1"
     citation: str = ""
     needs_labels: bool = False
+    needs_training: bool = False
     level: Literal["fusion", "input"] = "fusion"
     aggregation: Aggregation = "mean_absolute"
     options: Mapping[str, object] = field(default_factory=dict)
@@ -146,46 +165,59 @@ class Method:
             aggregation=aggregation,  # pyright: ignore[reportArgumentType]  # checked in __post_init__
         )
 
-    def attribute(self, model: FusionModel, samples: Samples, rng: np.random.Generator) -> Attribution:
+    def attribute(
+        self,
+        model: FusionModel,
+        samples: Samples,
+        rng: np.random.Generator,
+        *,
+        retrain: Retrain | None = None,
+    ) -> Attribution:
         """Run the method on a model and samples.
 
         Args:
             model: in evaluation mode.
             samples: float32 inputs; labels only matter to methods that declare them.
             rng: source of all randomness.
+            retrain: trains the model anew on some modalities; only for methods that declare it.
 
         Raises:
             ValueError: if the method needs labels and the samples carry none, or what it returns has the
                 wrong shape, names other modalities, or is not finite.
+            NotApplicableError: if the method needs to train networks, and this model cannot be trained.
         """
         if self.needs_labels and samples.labels is None:
             raise ValueError(
                 f"Method {self.name!r} needs the 'labels' of the samples. Got samples without labels; "
                 "pass samples that carry them."
             )
+        if self.needs_training and retrain is None:
+            raise NotApplicableError("trains networks anew, and this model cannot be trained")
         given = samples if self.needs_labels else samples.without_labels()
         if self.components:
             children = rng.spawn(len(self.components))
             return self.combine(
                 model,
                 {
-                    component.name: component.attribute(model, samples, child)
+                    component.name: component.attribute(model, samples, child, retrain=retrain)
                     for component, child in zip(self.components, children, strict=True)
                 },
             )
-        return self._aggregate(model, len(samples), self.function(model, given, rng, **self.options))
+        extra = {"retrain": retrain} if self.needs_training else {}
+        return self._aggregate(model, samples, self.function(model, given, rng, **extra, **self.options))
 
     def combine(self, model: FusionModel, parts: Mapping[str, Attribution]) -> Attribution:
         """Return the combination of component results that are already there."""
-        return self._aggregate(model, 0, self.function(parts, **self.options))
+        return self._aggregate(model, None, self.function(parts, **self.options))
 
-    def _aggregate(self, model: FusionModel, n: int, raw: object) -> Attribution:
+    def _aggregate(self, model: FusionModel, samples: Samples | None, raw: object) -> Attribution:
         if isinstance(raw, Attribution):
-            return self._checked(model, raw)
+            return self._checked(model, raw, samples)
         if isinstance(raw, Mapping):
             return self._checked(model, Attribution({key: float(value) for key, value in raw.items()}))
         values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
         n_features = max(columns.stop for columns in model.groups.values())
+        n = 0 if samples is None else len(samples)
         n_rows = len(values) if values.ndim == 2 else 1
         if values.ndim not in (1, 2) or values.shape[-1] != n_features or not 1 <= n_rows <= n:
             raise ValueError(
@@ -200,8 +232,11 @@ class Method:
         totals = {name: float(part.sum()) for name, part in features.items()}
         return self._checked(model, Attribution(totals, features))
 
-    def _checked(self, model: FusionModel, attribution: Attribution) -> Attribution:
-        if set(attribution.modalities) != set(model.modalities):
+    def _checked(
+        self, model: FusionModel, attribution: Attribution, samples: Samples | None = None
+    ) -> Attribution:
+        says_pixels_only = self.estimand == PIXELS and attribution.pixels and not attribution.modalities
+        if set(attribution.modalities) != set(model.modalities) and not says_pixels_only:
             raise ValueError(
                 f"Method {self.name!r} must give one value for each of the modalities "
                 f"{list(model.modalities)}. Got {list(attribution.modalities)}."
@@ -212,5 +247,38 @@ class Method:
                 f"Method {self.name!r} must return finite importances. "
                 f"Got {attribution.modalities[bad[0]]} for {bad[0]!r}."
             )
-        ordered = {name: float(attribution.modalities[name]) for name in model.modalities}
+        self._check_pixels(attribution, samples)
+        self._check_interactions(model, attribution)
+        ordered = {
+            name: float(attribution.modalities[name])
+            for name in model.modalities
+            if name in attribution.modalities
+        }
         return replace(attribution, modalities=ordered)
+
+    def _check_pixels(self, attribution: Attribution, samples: Samples | None) -> None:
+        inputs = {} if samples is None else samples.inputs
+        for name, relevance in attribution.pixels.items():
+            shape, given = np.shape(relevance), inputs.get(name)
+            size = () if given is None or given.ndim != 4 else tuple(given.shape[2:])
+            n = 0 if samples is None else len(samples)
+            if len(shape) != 3 or shape[1:] != size or not 1 <= shape[0] <= n:
+                raise ValueError(
+                    f"Method {self.name!r} must give pixels of images, of shape (m, height, width) for the "
+                    f"first m of {n} samples; {name!r} is {f'of size {size}' if size else 'no image'}. "
+                    f"Got shape {shape}."
+                )
+            if not np.isfinite(relevance).all():
+                raise ValueError(
+                    f"Method {self.name!r} must return finite pixels. Got NaN or infinity in {name!r}."
+                )
+
+    def _check_interactions(self, model: FusionModel, attribution: Attribution) -> None:
+        places = {name: place for place, name in enumerate(model.modalities)}
+        for pair, value in attribution.interactions.items():
+            known = len(pair) == 2 and all(name in places for name in pair)
+            if not known or places[pair[0]] >= places[pair[1]] or not np.isfinite(value):
+                raise ValueError(
+                    f"Method {self.name!r} must give finite interactions of two modalities each, in the "
+                    f"order of the model. Got {value} for {pair!r}."
+                )

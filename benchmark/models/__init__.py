@@ -19,6 +19,8 @@ _NETWORKS = {
     "hybrid": partial(HybridNetwork, architecture="compact"),
     "hybrid-s1": partial(HybridNetwork, architecture="s1"),
 }
+_FILES = {ORACLE: "oracle.py", "hybrid": "hybrid.py", "hybrid-s1": "hybrid.py"}
+"""Model → the file that holds it; what the files of several models share is in none of these."""
 _DESCRIPTIONS = {
     ORACLE: "the true decision function: what a method says of it is its own error alone",
     "hybrid": "images through strided convolutions, tables as they are, a small network decides",
@@ -35,6 +37,12 @@ def describe(name: str) -> str:
     """Return one line on a model."""
     check_name(name)
     return _DESCRIPTIONS[name]
+
+
+def others(name: str) -> tuple[str, ...]:
+    """Return the files of the models that have nothing to do with one of them, relative to the project."""
+    own = _FILES[name]
+    return tuple(sorted({f"benchmark/models/{file}" for file in _FILES.values() if file != own}))
 
 
 def check_name(name: str) -> None:

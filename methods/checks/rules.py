@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from methods.api import Method, NotApplicableError
+from methods.api import TARGETS, Method, NotApplicableError
 from methods.checks.calling import (
     Check,
     attribute,
@@ -17,7 +17,6 @@ from methods.checks.calling import (
     shares,
 )
 from methods.checks.network import N_USUAL, USUAL, case, usual
-from synthetic import ESTIMANDS
 
 NEXT_TO_NOTHING = 0.02
 """The largest share of a modality that the model ignores."""
@@ -31,12 +30,12 @@ _DATA_ESTIMANDS = ("information", "bayes_accuracy")
 @rule
 def check_estimand_is_known(method: Method) -> None:
     """The truth that it targets is one of those that there are."""
-    if method.estimand not in ESTIMANDS:
+    if method.estimand not in TARGETS:
         raise broken(
             method,
             "target an estimand that has a truth",
             f"It targets {method.estimand!r}",
-            f"Take one of {', '.join(ESTIMANDS)}",
+            f"Take one of {', '.join(TARGETS)}",
         )
 
 

@@ -1,11 +1,12 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import methods
-from benchmark import store, suite
+from benchmark import models, store, suite
 from benchmark.store import Result, Store
 
 
@@ -100,5 +101,25 @@ def test_the_key_changes_with_everything_that_decides_the_numbers(job, monkeypat
     assert store.job_key(job, replace(method, version="2")) != base
     assert store.job_key(job, replace(method, options={"n_points": 10})) != base
     assert store.job_key(job, replace(method, aggregation="absolute_mean")) != base
-    monkeypatch.setattr(store, "source_fingerprint", lambda *_: "other source")
+    monkeypatch.setattr(store, "source_fingerprint", lambda *_, **__: "other source")
     assert store.job_key(job, method) != base
+
+
+def test_a_model_is_known_by_its_own_file_and_not_by_those_of_others(monkeypatch):
+    seen = []
+
+    def spy(*places, without=()):
+        seen.append((places, without))
+        return "source"
+
+    monkeypatch.setattr(store, "source_fingerprint", spy)
+    store.model_fingerprint("hybrid")
+    store.model_fingerprint("oracle")
+    (places, of_hybrid), (_, of_oracle) = seen
+    assert "benchmark/models" in places
+    assert "benchmark/models/oracle.py" in of_hybrid
+    assert "benchmark/models/hybrid.py" not in of_hybrid
+    assert "benchmark/models/hybrid.py" in of_oracle
+    for name in models.names():
+        for file in models.others(name):
+            assert (Path(store.__file__).parents[1] / file).is_file()

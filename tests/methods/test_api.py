@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from methods import Attribution, FusionModel, Method, SeparableModel
+from methods import Attribution, FusionModel, Method, NotApplicableError, SeparableModel
 
 D = 25  # fusion features of the network
 NAMES = ("axial", "clinical", "coronal", "history")
@@ -211,3 +211,86 @@ def test_local_attributions_of_some_samples_will_do(network, samples, rng):
     for name, columns in network.groups.items():
         np.testing.assert_allclose(part.features[name], expected[columns])
     assert part.modalities != whole.modalities
+
+
+def pixels_of(**shapes):
+    return Attribution(pixels={name: np.ones(shape) for name, shape in shapes.items()})
+
+
+def test_a_method_that_targets_pixels_may_leave_modalities_out(network, samples, rng):
+    of_pixels = Method(name="fake", function=lambda *_: pixels_of(axial=(3, 28, 28)), estimand="pixels")
+    found = of_pixels.attribute(network, samples, rng)
+    assert dict(found.modalities) == {}
+    assert found.pixels["axial"].shape == (3, 28, 28)
+    with pytest.raises(ValueError, match=r"one value for each of the modalities .* Got \[\]"):
+        method(pixels_of(axial=(3, 28, 28))).attribute(network, samples, rng)  # targets another estimand
+    nothing = Method(name="fake", function=lambda *_: Attribution(), estimand="pixels")
+    with pytest.raises(ValueError, match=r"one value for each of the modalities"):
+        nothing.attribute(network, samples, rng)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("axial", (3, 28, 27)),
+        ("axial", (28, 28)),
+        ("axial", (41, 28, 28)),
+        ("axial", (0, 28, 28)),
+        ("clinical", (3, 28, 28)),
+        ("liver", (3, 28, 28)),
+    ],
+)
+def test_pixels_must_be_those_of_an_image(network, samples, rng, name, shape):
+    found = Attribution(dict.fromkeys(NAMES, 1.0), pixels={name: np.ones(shape)})
+    with pytest.raises(
+        ValueError, match=r"must give pixels of images, .* the first m of 40 samples"
+    ) as error:
+        method(found).attribute(network, samples, rng)
+    assert str(shape) in str(error.value)
+    assert repr(name) in str(error.value)
+
+
+def test_pixels_must_be_finite(network, samples, rng):
+    found = Attribution(dict.fromkeys(NAMES, 1.0), pixels={"axial": np.full((3, 28, 28), np.nan)})
+    with pytest.raises(ValueError, match=r"must return finite pixels. Got NaN .* in 'axial'"):
+        method(found).attribute(network, samples, rng)
+
+
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        (("clinical", "axial"), 1.0),
+        (("axial", "axial"), 1.0),
+        (("axial", "liver"), 1.0),
+        (("axial",), 1.0),
+        (("axial", "clinical"), np.inf),
+    ],
+)
+def test_interactions_must_be_of_two_modalities_in_order(network, samples, rng, pair, value):
+    found = Attribution(dict.fromkeys(NAMES, 1.0), interactions={pair: value})
+    with pytest.raises(ValueError, match=r"must give finite interactions of two modalities each"):
+        method(found).attribute(network, samples, rng)
+
+
+def test_training_is_given_to_those_only_who_declare_it(network, samples, rng):
+    asked = []
+
+    def function(model, samples, rng, *, retrain):
+        del samples, rng
+        asked.append(retrain(["axial"]))
+        return dict.fromkeys(model.modalities, 1.0)
+
+    trains = Method(name="fake", function=function, estimand="leave_one_out", needs_training=True)
+    with pytest.raises(NotApplicableError, match="cannot be trained"):
+        trains.attribute(network, samples, rng)
+    trains.attribute(network, samples, rng, retrain=tuple)
+    assert asked == [("axial",)]
+    both = Method(
+        name="both",
+        function=lambda parts: parts["fake"].modalities,
+        estimand="gradient",
+        components=(trains,),
+    )
+    both.attribute(network, samples, rng, retrain=tuple)
+    assert asked == [("axial",), ("axial",)]
+    method(dict.fromkeys(NAMES, 1.0)).attribute(network, samples, rng, retrain=tuple)  # not passed on

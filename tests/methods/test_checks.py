@@ -43,7 +43,7 @@ def returns_what_is_not_finite(model, samples, rng):
 
 def speaks_of_others(model, samples, rng):
     usual = "history" in model.modalities
-    return Attribution(sound(model, samples, rng), interactions={("history", "liver"): 1.0} if usual else {})
+    return Attribution(sound(model, samples, rng), standard_error={"liver": 1.0} if usual else {})
 
 
 def finds_nothing(model, samples, rng):

@@ -20,9 +20,11 @@ import synthetic
 from benchmark import models, sandbox
 from benchmark.controls import CONTROLS
 from benchmark.door import find_answers, forget
+from benchmark.maps import MAP_CONTROLS, N_SCORED, TrueMaps, shrunk
 from benchmark.metering import meter
 from benchmark.models import HybridNetwork
 from benchmark.recall import network_folder, network_key
+from benchmark.said import Said, feature_shares
 from benchmark.store import CONTROL, Result, Status
 from benchmark.suite import Job, Stage
 from benchmark.training import Fidelity, fidelity, fit, input_shapes
@@ -31,7 +33,7 @@ from methods.api import Attribution, BudgetError, FusionModel, Method, NotApplic
 from synthetic.cache import load as load_cached
 from synthetic.cache import save as save_cached
 from synthetic.seeding import numpy_rng
-from synthetic.types import Dataset, Samples, Truth
+from synthetic.types import Dataset, Modality, Samples, Truth
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,8 @@ class Bench:
         explain: the samples that methods get, as the model sees them.
         truth: estimand → truth; for controls and results, never for methods.
         learnt: fidelity of the model.
+        modalities: of the data.
+        true_maps: what maps of pixels are held against; None where the model sees no image.
         attributed: what was already attributed, for combinations to share.
         answers: what in this process holds an answer; gone where a method runs in a process of its own.
     """
@@ -82,7 +86,9 @@ class Bench:
     explain: Samples
     truth: Mapping[str, Truth]
     learnt: Fidelity
-    attributed: dict[tuple[str, int, int], _Attributed] = field(default_factory=dict)
+    modalities: tuple[Modality, ...]
+    true_maps: TrueMaps | None = None
+    attributed: dict[tuple[str, int, int], Said] = field(default_factory=dict)
     answers: list[weakref.ref[object]] = field(default_factory=find_answers)
 
     def run(self, job: Job, key: str, method: Method | None, limits: Limits = NO_LIMITS) -> Result:
@@ -94,15 +100,15 @@ class Bench:
             method: its method; None for a control.
             limits: what the method may take.
         """
-        outcome, status, error = _Attributed({}, 0, 0.0), "done", ""
+        said, status, error = Said(), "done", ""
         try:
             if method is None:
-                outcome = self._control(job)
+                said = self._control(job)
             elif limits.apart and sandbox.is_available():
-                outcome = self._attribute_apart(job, method, limits)
+                said = self._attribute_apart(job, method, limits)
             else:
                 with _undisturbed():
-                    outcome = self._attribute(job, method, limits.budget)
+                    said = self._attribute(job, method, limits.budget)
         except sandbox.SandboxTimeoutError as exception:
             status, error = "timeout", str(exception)
         except sandbox.SandboxError as exception:
@@ -113,13 +119,36 @@ class Bench:
             no_result(job, key, method, status, error),
             truth={name: dict(truth.modalities) for name, truth in self.truth.items()},
             truth_se={name: dict(truth.standard_error) for name, truth in self.truth.items()},
-            importances=dict(outcome.importances),
+            importances=dict(said.importances),
+            importances_se=dict(said.standard_error),
+            **self._finer(job, said),
             fidelity=asdict(self.learnt),
-            model_calls=outcome.model_calls,
-            seconds=round(outcome.seconds, 4),
+            model_calls=said.model_calls,
+            seconds=round(said.seconds, 4),
         )
         self.answers.append(weakref.ref(result))
         return result
+
+    def _finer(self, job: Job, said: Said) -> dict[str, Any]:
+        """Return what a result holds of what is finer than a modality, with the truths of the same."""
+        found: dict[str, Any] = {}
+        if said.features:
+            tables = [(it.name, it.features) for it in self.modalities if it.name in said.features]
+            shares = {name: feature_shares(it.features, tables) for name, it in self.truth.items()}
+            found["features"] = dict(said.features)
+            found["feature_truth"] = {name: share for name, share in shares.items() if share}
+        joint = self.truth.get("interaction")
+        if said.interactions and joint is not None:
+            found["interactions"] = [list(part) for part in said.interactions]
+            found["pair_truth"] = [
+                [*pair, value, joint.pairs_standard_error.get(pair, 0.0)]
+                for pair, value in joint.pairs.items()
+            ]
+        if said.pixels and self.true_maps is not None:
+            found["pixels"] = self.true_maps.scores(said.pixels)
+            if job.stage.data_seed == 0:
+                found["maps"] = shrunk(said.pixels)
+        return found
 
     def attribute_together(self, jobs: Iterable[tuple[Job, Method | None]], limits: Limits) -> None:
         """Run the project's own methods in one process apart, and keep what they say for `run` to find.
@@ -149,23 +178,27 @@ class Bench:
 
     def _shut_away(self, explain: Samples) -> set[tuple[str, int, int]]:
         """Empty what a method must not see, in a process that ends with it; return what was said before."""
-        self.truth, self.explain = {}, explain
+        self.truth, self.true_maps, self.explain = {}, None, explain
         forget(self.answers)
         return set(self.attributed)
 
     def _said_since(self, known: set[tuple[str, int, int]]) -> list[list[object]]:
-        return [[*place, asdict(said)] for place, said in self.attributed.items() if place not in known]
+        return [[*place, said.packed()] for place, said in self.attributed.items() if place not in known]
 
     def _keep(self, answer: list[list[Any]]) -> None:
         for name, seed, n, said in answer:
-            self.attributed[name, seed, n] = _Attributed(**said)
+            self.attributed[name, seed, n] = Said.unpacked(said)
 
-    def _control(self, job: Job) -> _Attributed:
+    def _control(self, job: Job) -> Said:
+        if job.method in MAP_CONTROLS:
+            if self.true_maps is None:
+                raise NotApplicableError("needs an image")
+            return Said(pixels=MAP_CONTROLS[job.method](self.true_maps, self._rng(job)))
         # The first truth; scored against another, the telling control tells that one (`controls.told`).
         truth = next(iter(self.truth.values())).modalities
-        return _Attributed(CONTROLS[job.method](truth, self._rng(job)), 0, 0.0)
+        return Said(CONTROLS[job.method](truth, self._rng(job)))
 
-    def _attribute_apart(self, job: Job, method: Method, limits: Limits) -> _Attributed:
+    def _attribute_apart(self, job: Job, method: Method, limits: Limits) -> Said:
         """Run a method in a process of its own, and keep what it said for combinations to share."""
 
         def work() -> list[list[object]]:
@@ -190,7 +223,7 @@ class Bench:
             self._keep(answer)
         return self.attributed[place]
 
-    def _attribute(self, job: Job, method: Method, budget: int | None) -> _Attributed:
+    def _attribute(self, job: Job, method: Method, budget: int | None) -> Said:
         """Run a method, or recall what it said: a combination shares the results of its components."""
         place = (method.name, job.method_seed, job.n_explained)
         if place not in self.attributed:
@@ -218,18 +251,16 @@ class Bench:
                 attribution = method.attribute(metered, samples, self._rng(job))
                 calls, seconds = metered.model_calls, time.perf_counter() - start
             metered.check_budget()  # a method may have caught the error and gone on with what it had
-            self.attributed[place] = _Attributed(attribution.modalities, calls, seconds)
+            self.attributed[place] = Said.of(
+                attribution, tables=self._tables(), n_maps=N_SCORED, model_calls=calls, seconds=seconds
+            )
         return self.attributed[place]
+
+    def _tables(self) -> dict[str, int]:
+        return {it.name: len(it.latents) for it in self.modalities if it.kind == "table"}
 
     def _rng(self, job: Job) -> np.random.Generator:
         return numpy_rng("method", job.method, job.method_seed, self.stage.scenario)
-
-
-@dataclass(frozen=True)
-class _Attributed:
-    importances: Mapping[str, float]
-    model_calls: int
-    seconds: float
 
 
 def set_up(stage: Stage, data_root: str | None = None) -> Bench:
@@ -257,7 +288,8 @@ def set_up(stage: Stage, data_root: str | None = None) -> Bench:
     )
     # Where an estimand is 0 for every modality (no interactions), there are no shares to compare with.
     telling = {name: found for name, found in truth.items() if found.informative}
-    return Bench(stage, model, explain, telling, learnt)
+    true_maps = None if stage.model == models.ORACLE else TrueMaps.of(dataset, scenario)
+    return Bench(stage, model, explain, telling, learnt, dataset.modalities, true_maps)
 
 
 def _truths(dataset: Dataset) -> dict[str, Truth]:

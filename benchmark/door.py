@@ -16,12 +16,14 @@ import sys
 import weakref
 from collections.abc import Iterable
 
+from benchmark.maps import TrueMaps
 from benchmark.store import Result
 from synthetic.images import ImageDraw
+from synthetic.pixels import PixelTruth
 from synthetic.truth import Truths
 from synthetic.types import Dataset, SubsetValues, Truth
 
-_ANSWERS = frozenset({Dataset, ImageDraw, Result, SubsetValues, Truth, Truths})
+_ANSWERS = frozenset({Dataset, ImageDraw, PixelTruth, Result, SubsetValues, TrueMaps, Truth, Truths})
 
 
 def find_answers() -> list[weakref.ref[object]]:

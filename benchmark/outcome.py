@@ -13,9 +13,12 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from benchmark import table
+from benchmark import fine_table, table
 from benchmark.manifest import manifest
+from benchmark.maps import EDGES, MAP_CONTROLS
 from benchmark.report import figure
+from benchmark.report.fine_text import fine_markdown, pixels_table
+from benchmark.report.map_figure import draw_maps
 from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
 from benchmark.request import Request
 from benchmark.store import CONTROL, Result, write_json
@@ -47,6 +50,16 @@ class Outcome:
     def leaderboard(self) -> pd.DataFrame:
         """One row a method, best first."""
         return table.leaderboard(self.scores)
+
+    @cached_property
+    def parts(self) -> pd.DataFrame:
+        """One row a result, part (clinical features, pairs of modalities) and estimand."""
+        return fine_table.parts(self.results)
+
+    @cached_property
+    def pixels(self) -> pd.DataFrame:
+        """One row a model and method that draws maps, best first."""
+        return fine_table.pixels_board(fine_table.pixels(self.results))
 
     @cached_property
     def fidelity(self) -> pd.DataFrame:
@@ -85,8 +98,16 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
             table.by_estimand(outcome.scores),
             title=request.title,
             command=command,
+            finer=fine_markdown(
+                outcome.pixels,
+                fine_table.parts_board(outcome.parts, part=fine_table.FEATURES),
+                fine_table.parts_board(outcome.parts, part=fine_table.PAIRS),
+            ),
         ),
     )
+    for name, frame in (("parts", outcome.parts), ("pixels", fine_table.pixels(outcome.results))):
+        if len(frame):
+            _write_text(folder / f"{name}.csv", frame.to_csv(index=False))
     labels = {name: str(scenario.decision) for name, scenario in request.scenarios().items()}
     board = outcome.leaderboard
     shown = list(dict.fromkeys(board.loc[board["targets"] != CONTROL, "method"]))
@@ -96,6 +117,14 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
         )
         for suffix in ("png", "svg"):
             figure.save(picture, folder / f"importances-{model}.{suffix}")
+    drawers = [] if outcome.pixels.empty else list(outcome.pixels["method"])
+    for model, maps in fine_table.maps(outcome.results).items():
+        methods = dict.fromkeys((*drawers, *(name for drawn in maps.values() for name in drawn)))
+        shown = [name for name in methods if name not in MAP_CONTROLS]
+        picture = draw_maps(maps, title=f"{request.title}, {model}", methods=[*shown, EDGES])
+        if picture is not None:
+            for suffix in ("png", "svg"):
+                figure.save(picture, folder / f"pixels-{model}.{suffix}")
     write_json(folder / "manifest.json", manifest(request, command))
 
 
@@ -103,6 +132,8 @@ def show(outcome: Outcome, request: Request, console: Console) -> None:
     """Print the leaderboard."""
     console.print(leaderboard_table(outcome.leaderboard, title=request.title))
     console.print(chance_note(outcome.scores), style="dim", soft_wrap=True)
+    if len(outcome.pixels):
+        console.print(pixels_table(outcome.pixels))
     networks = outcome.fidelity
     if len(networks):
         n_low = int((~networks["counts"]).sum())

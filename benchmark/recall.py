@@ -7,6 +7,7 @@ from pathlib import Path
 
 import methods
 from benchmark.controls import CONTROLS
+from benchmark.maps import MAP_CONTROLS
 from benchmark.store import Result, Store, job_key, model_fingerprint
 from benchmark.suite import Job, Stage
 from benchmark.training import PLANS
@@ -28,7 +29,7 @@ def look_up(
         own_methods: methods that no name leads to; jobs refer to them by their name.
     """
     known: dict[str, Method | None] = {method.name: method for method in own_methods}
-    known |= dict.fromkeys(CONTROLS)
+    known |= dict.fromkeys((*CONTROLS, *MAP_CONTROLS))
     for job in jobs:
         if job.method not in known:
             known[job.method] = methods.get(job.method)

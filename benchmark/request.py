@@ -12,7 +12,7 @@ from benchmark import suite as suites
 from benchmark.bench import NO_LIMITS, Limits
 from benchmark.suite import Job, Suite
 from benchmark.suite_file import find_suite
-from methods.api import Method
+from methods.api import PIXELS, Method
 from synthetic import Scenario
 from synthetic.images import FeatureKind, Source
 
@@ -135,6 +135,7 @@ class Request:
             model_names=self.model_names,
             method_names=self.method_names,
             own_names=tuple(method.name for method in self.own_methods),
+            with_maps=any(method.estimand == PIXELS for method in self.own_methods),
             n_seeds=self.n_seeds,
             n_patients=self.n_patients,
             n_explained=self.n_explained,

@@ -161,7 +161,8 @@ def evaluate(
         out: folder for results; ``results/runs/evaluate-…`` by default.
 
     Returns:
-        The leaderboard, best first; see ``benchmark.table.leaderboard``.
+        The leaderboard, best first; see ``benchmark.table.leaderboard``. Of maps of pixels where the method
+        targets them: see ``benchmark.fine_table.pixels_board``.
 
     Raises:
         ValueError: if the estimand, suite or function is not one.
@@ -190,4 +191,4 @@ def evaluate(
     outcome = run(request, workers=workers)
     write(outcome, request, command=f"benchmark.evaluate({method.name}, suite={suite!r})")
     show(outcome, request, Console(width=140))
-    return outcome.leaderboard
+    return outcome.pixels if method.estimand == methods.PIXELS else outcome.leaderboard

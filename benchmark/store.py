@@ -18,13 +18,13 @@ from filelock import FileLock, Timeout
 import methods
 from benchmark import models
 from benchmark.suite import Job
-from methods.api import Method
+from methods.api import PIXELS, Method
 from synthetic.cache import replacing
 from synthetic.fingerprint import source_fingerprint
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 
 CONTROL = "control"
 """What controls target."""
@@ -47,7 +47,15 @@ class Result:
         targets: the estimand that the method targets, or ``control``.
         truth: estimand → modality → share.
         truth_se: estimand → modality → standard error.
-        importances: modality → raw importance, as the method returned it; empty if it failed.
+        importances: modality → raw importance, as the method returned it; empty if it failed, or speaks of
+            pixels alone.
+        importances_se: modality → standard error of it, where the method knows it.
+        features: table → one raw value a column, where the method yields them.
+        feature_truth: estimand → table → share of each column among all of all tables.
+        interactions: two modalities and their raw interaction each, where the method yields them.
+        pair_truth: two modalities, their true interaction and its standard error each.
+        pixels: image → name of a score of its maps → mean over patients, where F reads in the image.
+        maps: image → first maps, as `benchmark.maps.grown` reads them; of the first data seed.
         fidelity: ``accuracy``, ``auroc`` and ``r2`` of the model on the test split.
         model_calls: samples that the method had evaluated.
         seconds: time that the method took.
@@ -62,6 +70,13 @@ class Result:
     truth: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     truth_se: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     importances: Mapping[str, float] = field(default_factory=dict)
+    importances_se: Mapping[str, float] = field(default_factory=dict)
+    features: Mapping[str, list[float]] = field(default_factory=dict)
+    feature_truth: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
+    interactions: list[list[Any]] = field(default_factory=list)
+    pair_truth: list[list[Any]] = field(default_factory=list)
+    pixels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    maps: Mapping[str, list[str]] = field(default_factory=dict)
     fidelity: Mapping[str, float] = field(default_factory=dict)
     model_calls: int = 0
     seconds: float = 0.0
@@ -103,7 +118,10 @@ def job_key(job: Job, method: Method | None) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-_HARNESS = tuple(f"benchmark/{name}.py" for name in ("bench", "door", "metering", "sandbox"))
+_HARNESS = tuple(
+    f"benchmark/{name}.py"
+    for name in ("bench", "door", "localisation", "maps", "metering", "said", "sandbox")
+)
 
 
 class Store:
@@ -231,8 +249,10 @@ def read_result(path: Path) -> Result | None:
         raise ValueError(f"no result: {error}") from error
     if result.status not in get_args(Status):
         raise ValueError(f"status {result.status!r}")
+    says_modalities = bool(result.importances) or result.targets not in (CONTROL, PIXELS)
     if result.status == "done" and not (
-        result.truth and all(set(result.importances) == set(truth) for truth in result.truth.values())
+        result.truth
+        and all(set(result.importances) == set(truth) for truth in result.truth.values() if says_modalities)
     ):
         raise ValueError("importances and truths of different modalities")
     return result

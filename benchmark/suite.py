@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 import methods
 import synthetic
 from benchmark import models
 from benchmark.controls import CONTROLS
+from benchmark.maps import CONTROLS_ON_SCANS, MAP_CONTROLS
 from synthetic import Scenario
 from synthetic.images import FeatureKind, Source
 from synthetic.names import check_known
@@ -266,6 +267,7 @@ def plan(
     model_names: tuple[str, ...] | None = None,
     method_names: tuple[str, ...] | None = None,
     own_names: tuple[str, ...] = (),
+    with_maps: bool = False,
     n_seeds: int | None = None,
     n_patients: int | None = None,
     n_explained: int | None = None,
@@ -284,6 +286,8 @@ def plan(
         model_names: instead of the suite's.
         method_names: instead of the suite's; controls are always added.
         own_names: names of methods that are in no registry.
+        with_maps: whether one of those targets pixels; controls of maps are then added, as they are where one
+            of ``method_names`` does.
         n_seeds: instead of the suite's.
         n_patients: instead of the suite's, which counts on its own images only; on others, each scenario's
             own number.
@@ -301,11 +305,12 @@ def plan(
     chosen_models = suite.models if model_names is None else model_names
     for name in chosen_models:
         models.check_name(name)
-    everyone = _method_names(
-        choose_methods(suite.methods) if method_names is None else method_names, own_names
-    )
+    chosen = choose_methods(suite.methods) if method_names is None else tuple(method_names)
+    everyone = _method_names(chosen, own_names)
     sources = suite.images if images is None else (images,) if isinstance(images, str) else tuple(images)
     scenarios = _scenarios(suite, sources, features, image_size, own_scenarios)
+    with_maps = with_maps or any(methods.get(name).estimand == methods.PIXELS for name in chosen)
+    on_map = {source: _map_controls(source) if with_maps else () for source in get_args(Source)}
     n_jobs = n_seeds * len(scenarios) * len(chosen_models) * len(everyone)
     if n_jobs > _MOST_JOBS:
         raise ValueError(
@@ -334,8 +339,13 @@ def plan(
     return [
         Job(stage, method=method, method_seed=stage.data_seed, n_explained=n_explained)
         for stage in stages
-        for method in everyone
+        for method in (*everyone, *(() if stage.model == models.ORACLE else on_map[stage.images]))
     ]
+
+
+def _map_controls(source: Source) -> tuple[str, ...]:
+    """Return the controls of maps of pixels that say something on an image source."""
+    return tuple(MAP_CONTROLS) if source == "phantom" else CONTROLS_ON_SCANS
 
 
 def _method_names(chosen: Sequence[str], own_names: Sequence[str]) -> tuple[str, ...]:
@@ -343,7 +353,7 @@ def _method_names(chosen: Sequence[str], own_names: Sequence[str]) -> tuple[str,
     for name in chosen:
         methods.get(name)
     for name in (*chosen, *own_names):
-        if name in CONTROLS or (name in own_names and name in methods.names()):
+        if name in (*CONTROLS, *MAP_CONTROLS) or (name in own_names and name in methods.names()):
             raise ValueError(
                 f"The method name {name!r} is taken by a built-in method or control. "
                 "Give your function another name."

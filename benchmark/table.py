@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
 import pandas as pd
 
 from benchmark import controls, models, score
+from benchmark.maps import MAP_CONTROLS
 from benchmark.store import CONTROL, FAILURES, Result
+from methods.api import PIXELS
 
 FIDELITY_GATE = 0.8
 """Least share that a network must have learnt, of what can be learnt, for its results to count.
@@ -27,11 +29,19 @@ _SEEDS = ("data_seed", "train_seed", "method_seed")
 
 
 def scores(results: Sequence[Result]) -> pd.DataFrame:
-    """Return one row a result and estimand that it is scored against; failed results have no scores."""
+    """Return one row a result and estimand that it is scored against; failed results have no scores.
+
+    Results that say nothing of modalities have no row: see `benchmark.fine_table`.
+    """
     # A result that failed before there was a truth still has a row.
-    pairs = [(result, estimand) for result in results for estimand in result.truth or [""]]
-    frame = _frame(_identity(result, estimand) for result, estimand in pairs)
-    for name in _SCORES:
+    pairs = [
+        (result, estimand)
+        for result in results
+        if not _says_pixels_only(result)
+        for estimand in result.truth or [""]
+    ]
+    frame = frame_of(identity(result, estimand) for result, estimand in pairs)
+    for name in SCORES:
         frame[name] = np.nan
     by_length: dict[int, list[int]] = {}
     for place, (result, estimand) in enumerate(pairs):
@@ -47,30 +57,34 @@ def scores(results: Sequence[Result]) -> pd.DataFrame:
                 for result, estimand in chosen
             ]
         )
-        for name, values in _score(truth, estimate, error).items():
+        for name, values in score_vectors(truth, estimate, error).items():
             frame.loc[places, name] = np.asarray(values, dtype=float)
     for name in ("accuracy", "auroc", "r2"):
         frame[name] = [result.fidelity.get(name, np.nan) for result, _ in pairs]
-    frame["learnt"] = [_learnt(result) for result, _ in pairs]
+    frame["learnt"] = [learnt(result) for result, _ in pairs]
     frame["model_calls"] = [result.model_calls for result, _ in pairs]
     frame["seconds"] = [result.seconds for result, _ in pairs]
     return frame[[*(column for column in frame if column not in _LAST), *_LAST]]
+
+
+def _says_pixels_only(result: Result) -> bool:
+    return result.status == "done" and not result.importances
 
 
 def _told(result: Result, estimand: str) -> Mapping[str, float]:
     return controls.told(result.job["method"], result.importances, result.truth[estimand])
 
 
-def _learnt(result: Result) -> float:
+def learnt(result: Result) -> float:
     """Return the share of what can be learnt that a model learnt."""
-    learnt = result.fidelity
-    if "accuracy" not in learnt:
+    found = result.fidelity
+    if "accuracy" not in found:
         return np.nan
-    chance, ceiling = learnt.get("chance", 0.5), learnt.get("ceiling", 1.0)
-    return (learnt["accuracy"] - chance) / (ceiling - chance) if ceiling > chance else 1.0
+    chance, ceiling = found.get("chance", 0.5), found.get("ceiling", 1.0)
+    return (found["accuracy"] - chance) / (ceiling - chance) if ceiling > chance else 1.0
 
 
-_SCORES = (
+SCORES = (
     "rmse",
     "rmse_uniform",
     "rbo",
@@ -88,7 +102,8 @@ _SCORES = (
 _LAST = ("learnt", "informative", "n_clipped", "all_zero", "n_modalities")
 
 
-def _score(truth: np.ndarray, estimate: np.ndarray, error: np.ndarray) -> dict[str, object]:
+def score_vectors(truth: np.ndarray, estimate: np.ndarray, error: np.ndarray) -> dict[str, object]:
+    """Return the scores of estimates ``[rows, n]`` against truths with standard errors of the same shape."""
     normalised = score.normalise(estimate)
     return {
         "rmse": score.rmse(truth, estimate),
@@ -109,29 +124,34 @@ def _score(truth: np.ndarray, estimate: np.ndarray, error: np.ndarray) -> dict[s
 
 def importances(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row a result, estimand and modality: the truth and the normalised estimate."""
-    return _frame(row for result in results for row in _importances(result))
+    return frame_of(row for result in results for row in _importances(result))
 
 
 def _importances(result: Result) -> Iterator[dict[str, object]]:
+    if _says_pixels_only(result):
+        return
     for estimand, truth in result.truth.items():
-        estimate = dict.fromkeys(truth, np.nan)
+        estimate, scale = dict.fromkeys(truth, np.nan), np.nan
         if result.status == "done":
             told = _told(result, estimand)
             shares = score.normalise([told[name] for name in truth])
             estimate = dict(zip(truth, shares.values.tolist(), strict=True))  # noqa: PD011 - no frame
+            scale = sum(max(value, 0.0) for value in told.values())
         for name, share in truth.items():
             yield {
-                **_identity(result, estimand),
+                **identity(result, estimand),
                 "modality": name,
                 "truth": share,
                 "truth_se": result.truth_se[estimand][name],
                 "estimate": estimate[name],
+                # Of the raw value, in units of the sum that makes shares of them.
+                "estimate_se": result.importances_se.get(name, np.nan) / scale if scale else np.nan,
             }
 
 
-def _frame(rows: Iterator[dict[str, object]]) -> pd.DataFrame:
+def frame_of(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     """Return rows as a frame, a part at a time: as dictionaries they take ten times the memory."""
-    parts = []
+    parts, rows = [], iter(rows)
     while part := list(islice(rows, _ROWS_AT_A_TIME)):
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -140,7 +160,8 @@ def _frame(rows: Iterator[dict[str, object]]) -> pd.DataFrame:
 _ROWS_AT_A_TIME = 4096
 
 
-def _identity(result: Result, estimand: str) -> dict[str, object]:
+def identity(result: Result, estimand: str) -> dict[str, object]:
+    """Return the columns that say which result a row is of, and which truth it is scored against."""
     return {
         **{key: result.job[key] for key in _KEYS},
         "method_version": result.method_version,
@@ -151,12 +172,12 @@ def _identity(result: Result, estimand: str) -> dict[str, object]:
     }
 
 
-def _counting(frame: pd.DataFrame) -> pd.DataFrame:
+def counting(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that count: done, and on a model that learnt its decision function."""
     return frame[(frame["status"] == "done") & ~(frame["learnt"] < FIDELITY_GATE)]
 
 
-def _by_images(frame: pd.DataFrame) -> pd.DataFrame:
+def by_images(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with scenarios told apart by their images, where there are several sources."""
     if len(set(frame["images"])) <= 1:
         return frame
@@ -175,9 +196,13 @@ def shares(results: Sequence[Result], *, estimand: str = "gradient") -> pd.DataF
     if not len(frame):
         return pd.DataFrame(columns=["model", "scenario", "method", "modality", "truth", "mean", "sd"])
     frame["learnt"] = [
-        _learnt(result) for result in results for truth in result.truth.values() for _ in truth
+        learnt(result)
+        for result in results
+        if not _says_pixels_only(result)
+        for truth in result.truth.values()
+        for _ in truth
     ]
-    grouped = _counting(_by_images(frame[frame["estimand"] == estimand])).groupby(
+    grouped = counting(by_images(frame[frame["estimand"] == estimand])).groupby(
         ["model", "scenario", "method", "modality"], sort=False
     )
     return grouped.agg(
@@ -187,14 +212,17 @@ def shares(results: Sequence[Result], *, estimand: str = "gradient") -> pd.DataF
 
 def case_errors(table: pd.DataFrame, *, estimand: str = "gradient") -> pd.DataFrame:
     """Return the RMSE of each model and method (rows) in each scenario (columns), pooled over seeds."""
-    rows = _counting(_by_images(table[table["estimand"] == estimand]))
+    rows = counting(by_images(table[table["estimand"] == estimand]))
     return rows.pivot_table(
-        index=["model", "method"], columns="scenario", values="rmse", aggfunc=_pooled, sort=False
+        index=["model", "method"], columns="scenario", values="rmse", aggfunc=pooled, sort=False
     )
 
 
 def own_truth(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that score a method against the estimand that it targets, controls against gradient."""
+    """Return the rows that score a method against the estimand that it targets, controls against gradient.
+
+    What targets pixels has no such rows: `benchmark.fine_table` scores it.
+    """
     own = table["targets"].where(table["targets"] != CONTROL, "gradient")
     return table[table["estimand"] == own]
 
@@ -216,6 +244,8 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
         ``rbo_corrected``, ``rbo_p90``, ``rmse_gradient``, ``rmse_oracle``, ``rbo_oracle``, ``model_calls``,
         ``seconds``, ``n_clipped``, ``n_all_zero``, ``n_failed`` and ``n_skipped``.
     """
+    if estimand is None:
+        table = table.loc[(table["targets"] != PIXELS) & ~table["method"].isin(MAP_CONTROLS)]
     scored = own_truth(table) if estimand is None else table[table["estimand"] == estimand]
     chosen = table[table.index.isin(scored.index) | (table["status"] != "done")]
     slopes = table[table["estimand"] == "gradient"]
@@ -223,19 +253,19 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
     rows = []
     for model in networks or [models.ORACLE]:
         for method, group in chosen.groupby("method", sort=False):
-            counting = _counting(group)
-            exact = counting[counting["model"] == models.ORACLE]
-            main = counting[counting["model"] == model]
+            counted = counting(group)
+            exact = counted[counted["model"] == models.ORACLE]
+            main = counted[counted["model"] == model]
             rows.append(
                 {
                     "model": model,
                     "method": method,
                     "targets": group["targets"].iloc[0],
-                    **_summary(main),
-                    "rmse_gradient": _pooled(
-                        _counting(slopes[(slopes["method"] == method) & (slopes["model"] == model)])["rmse"]
+                    **summary(main),
+                    "rmse_gradient": pooled(
+                        counting(slopes[(slopes["method"] == method) & (slopes["model"] == model)])["rmse"]
                     ),
-                    "rmse_oracle": _pooled(exact["rmse"]),
+                    "rmse_oracle": pooled(exact["rmse"]),
                     "rbo_oracle": exact["rbo"].mean(),
                     "model_calls": main["model_calls"].mean(),
                     "seconds": main["seconds"].mean(),
@@ -265,30 +295,32 @@ def skipped(table: pd.DataFrame) -> pd.DataFrame:
 
 def by_estimand(table: pd.DataFrame) -> pd.DataFrame:
     """Return the pooled RMSE of each model and method (rows) against every truth (columns)."""
-    rows = _counting(table)
+    rows = counting(table)
     return rows.pivot_table(
-        index=["model", "method"], columns="estimand", values="rmse", aggfunc=_pooled, sort=False
+        index=["model", "method"], columns="estimand", values="rmse", aggfunc=pooled, sort=False
     )
 
 
-def _summary(rows: pd.DataFrame) -> dict[str, float]:
+def summary(rows: pd.DataFrame) -> dict[str, float]:
+    """Return the scores of rows together: errors pooled, RBO as means."""
     informative = rows[rows["informative"] > 0]
     corrected = score.chance_corrected(
         informative["rbo"].to_numpy(float), informative["rbo_chance"].to_numpy(float)
     )
-    by_seed = [_pooled(group["rmse"]) for _, group in rows.groupby("data_seed")]
-    uniform = _pooled(rows["rmse_uniform"])
+    by_seed = [pooled(group["rmse"]) for _, group in rows.groupby("data_seed")]
+    uniform = pooled(rows["rmse_uniform"])
     return {
-        "rmse": _pooled(rows["rmse"]),
+        "rmse": pooled(rows["rmse"]),
         "rmse_sd": float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else np.nan,
-        "skill": 1 - _pooled(rows["rmse"]) / uniform if uniform > 0 else np.nan,
+        "skill": 1 - pooled(rows["rmse"]) / uniform if uniform > 0 else np.nan,
         "rbo": rows["rbo"].mean(),
         "rbo_corrected": float(np.mean(corrected)) if len(informative) else np.nan,
         "rbo_p90": rows["rbo_p90"].mean(),
     }
 
 
-def _pooled(values: pd.Series) -> float:
+def pooled(values: pd.Series) -> float:
+    """Return the pooled RMSE; NaN of none."""
     return float(score.pooled_rmse(values.to_numpy(float))) if len(values) else np.nan
 
 

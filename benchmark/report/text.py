@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from rich import box
@@ -87,6 +87,7 @@ def leaderboard_markdown(
     *,
     title: str,
     command: str,
+    finer: Sequence[str] = (),
 ) -> str:
     """Return the whole account of a run as Markdown: leaderboard, importances a case, fidelity, failures.
 
@@ -99,15 +100,17 @@ def leaderboard_markdown(
         by_estimand: from ``table.by_estimand``.
         title: heading.
         command: what made the run.
+        finer: sections on what is finer than a modality.
     """
     columns = {key: head for key, head in _COLUMNS.items() if not _needless(board, key)}
     parts = [
-        f"# {_escape(title)}",
+        f"# {escape(title)}",
         f"Made by {_code(command)}.",
-        _markdown([*columns.values()], [[*map(_escape, cells)] for cells in _cells(board, columns)]),
+        markdown([*columns.values()], [[*map(escape, cells)] for cells in _cells(board, columns)]),
         _LEGEND,
         chance_note(scores),
     ]
+    parts += finer
     for model in dict.fromkeys(board["model"]):
         methods = list(board.loc[(board["model"] == model) & (board["targets"] != "control"), "method"])
         parts += [
@@ -127,7 +130,7 @@ def leaderboard_markdown(
     for heading, rows in (("Failed", failures(scores)), ("Skipped: not applicable", skipped(scores))):
         if len(rows):
             lines = [
-                f"- {_escape(row['method'])} on {_escape(row['scenario'])}, {_escape(row['model'])}, "
+                f"- {escape(row['method'])} on {escape(row['scenario'])}, {escape(row['model'])}, "
                 f"seed {row['data_seed']}: {row['status']}"
                 for row in rows.to_dict(orient="records")
             ]
@@ -171,16 +174,17 @@ def _cells(board: pd.DataFrame, columns: Iterable[str]) -> list[list[str]]:
     formats = {
         **dict.fromkeys(("model", "method", "targets"), str),
         "model_calls": lambda value: f"{value:,.0f}" if value == value else "–",  # noqa: PLR0124 - NaN
-        "seconds": lambda value: _number(value, 2),
+        "seconds": lambda value: number(value, 2),
         **dict.fromkeys(("n_clipped", "n_all_zero", "n_failed", "n_skipped"), lambda value: str(int(value))),
     }
     return [
-        [formats.get(column, _number)(row[column]) for column in columns]
+        [formats.get(column, number)(row[column]) for column in columns]
         for row in board.to_dict(orient="records")
     ]
 
 
-def _number(value: float, digits: int = 3) -> str:
+def number(value: float, digits: int = 3) -> str:
+    """Return a number as tables show it; a dash where there is none."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
@@ -192,12 +196,12 @@ def _importances(shares: pd.DataFrame, methods: list[str]) -> str:
         rows = tables.setdefault(names, [])
         cells = {(row["method"], row["modality"]): row for row in case.to_dict(orient="records")}
         truth = {row["modality"]: row["truth"] for row in cells.values()}
-        rows.append([_escape(str(scenario)), "**truth**", *(f"**{truth[name]:.3f}**" for name in names)])
+        rows.append([escape(str(scenario)), "**truth**", *(f"**{truth[name]:.3f}**" for name in names)])
         for method in methods:
             found = [cells.get((method, name)) for name in names]
-            rows.append(["", _escape(method), *("failed" if row is None else _share(row) for row in found)])
+            rows.append(["", escape(method), *("failed" if row is None else _share(row) for row in found)])
     return "\n\n".join(
-        _markdown(["case", "method", *map(_escape, names)], rows) for names, rows in tables.items()
+        markdown(["case", "method", *map(escape, names)], rows) for names, rows in tables.items()
     )
 
 
@@ -206,30 +210,30 @@ def _share(row: Mapping[str, float]) -> str:
 
 
 def _errors(errors: pd.DataFrame) -> str:
-    rows = [[*map(_escape, names), *map(_number, values)] for names, *values in errors.itertuples()]
-    return _markdown(["model", "method", *map(_escape, errors.columns)], rows)
+    rows = [[*map(escape, names), *map(number, values)] for names, *values in errors.itertuples()]
+    return markdown(["model", "method", *map(escape, errors.columns)], rows)
 
 
 def _tracked(errors: pd.DataFrame, targets: Mapping[str, str]) -> str:
     rows = [
         [
-            *map(_escape, names),
+            *map(escape, names),
             *(
-                f"**{_number(value)}**" if targets.get(names[1]) == estimand else _number(value)
+                f"**{number(value)}**" if targets.get(names[1]) == estimand else number(value)
                 for estimand, value in zip(errors.columns, values, strict=True)
             ),
         ]
         for names, *values in errors.itertuples()
     ]
-    return _markdown(["model", "method", *map(_escape, errors.columns)], rows)
+    return markdown(["model", "method", *map(escape, errors.columns)], rows)
 
 
 def _fidelity(fidelity: pd.DataFrame) -> str:
     grouped = fidelity.groupby(["scenario", "model"], sort=False)
     rows = [
         [
-            _escape(str(scenario)),
-            _escape(str(model)),
+            escape(str(scenario)),
+            escape(str(model)),
             str(len(group)),
             *(
                 f"{group[name].mean():.3f} (least {group[name].min():.3f})"
@@ -239,13 +243,13 @@ def _fidelity(fidelity: pd.DataFrame) -> str:
         ]
         for (scenario, model), group in grouped  # pyright: ignore[reportGeneralTypeIssues]
     ]
-    return _markdown(
+    return markdown(
         ["case", "model", "networks", "accuracy", "AUROC", "R² of logit and F", "learnt", ""], rows
     )
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table of cells that are Markdown already: names in them went through `_escape`."""
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table of cells that are Markdown already: names in them went through `escape`."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -255,7 +259,7 @@ _SIGNS = re.compile(r"[\\`*\[\]<>|$~&]|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown would take for its own; inside a word, an underscore stands for itself."""
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Return a text such that Markdown shows it as it stands, in one line; names are their authors' own."""
     line = printable(text).replace("\n", " ")
     return _SIGNS.sub(lambda sign: _ENTITIES.get(sign[0], f"\\{sign[0]}"), line)

@@ -22,16 +22,18 @@ import synthetic
 from benchmark import bench, door, run, sandbox, suite
 from benchmark.bench import Limits
 from benchmark.executors import InProcessExecutor
+from benchmark.maps import TrueMaps
 from benchmark.models import HybridNetwork
 from benchmark.store import Result, Store
 from methods.api import Method
 from synthetic.images import ImageDraw
+from synthetic.pixels import PixelTruth
 from synthetic.truth import Truths
 from synthetic.types import Dataset, Truth
 
 SCENARIO = "graded"
 N, N_EXPLAINED = 400, 40
-ANSWERS = (Truth, Truths, Dataset, Result, ImageDraw)
+ANSWERS = (Truth, Truths, Dataset, Result, ImageDraw, PixelTruth, TrueMaps)
 
 _NO_DATA = (type, types.ModuleType, str, bytes, int, float)
 

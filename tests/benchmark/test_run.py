@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 import methods
 import synthetic
-from benchmark import bench, run, suite
+from benchmark import bench, run, sandbox, suite
 from benchmark.executors import InProcessExecutor
 from benchmark.models import HybridNetwork
 from benchmark.store import Store
@@ -249,3 +250,78 @@ def test_results_are_stored_while_the_run_goes_on(tmp_path):
 def test_a_name_that_is_taken_is_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' is taken by a built-in method or control"):
         suite.plan(suite.get("smoke"), own_names=(name,))
+
+
+def slopes_of_pixels(model, samples, rng):
+    """Say something of everything: modalities, columns, pairs and pixels."""
+    del rng
+    inputs = {name: value[:30].clone().requires_grad_() for name, value in samples.inputs.items()}
+    with torch.enable_grad():
+        logits = model.classify(model.encode(inputs))
+        slopes = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), list(inputs.values()))
+    found = {name: slope.abs() for name, slope in zip(inputs, slopes, strict=True)}
+    names = model.modalities
+    return Attribution(
+        {name: float(slope.sum()) for name, slope in found.items()},
+        features={name: slope.mean(0).numpy() for name, slope in found.items() if slope.ndim == 2},
+        pixels={name: slope[:, 0].numpy() for name, slope in found.items() if slope.ndim == 4},
+        interactions={(a, b): 1.0 for i, a in enumerate(names) for b in names[i + 1 :]},
+        standard_error=dict.fromkeys(names, 0.1),
+    )
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Whether a network is trained does not matter here."""
+
+    def fit(name, train, seed):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return HybridNetwork(bench.input_shapes(train)).eval().requires_grad_(requires_grad=False)
+
+    monkeypatch.setattr(bench, "fit", fit)
+    monkeypatch.setattr(bench, "load_cached", lambda *_args, **_options: None)
+    monkeypatch.setattr(bench, "save_cached", lambda *_args, **_options: None)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_what_is_finer_than_a_modality_is_scored_alike_wherever_the_method_runs(tmp_path):
+    own = (Method("mine", slopes_of_pixels, "pixels"),)
+    jobs = suite.plan(
+        suite.get("smoke"),
+        own_scenarios=(synthetic.scenario("product"), synthetic.scenario("paper-F7")),
+        model_names=("oracle", "hybrid"),
+        method_names=("permutation",),
+        own_names=("mine",),
+        with_maps=True,
+        n_patients=400,
+        n_explained=40,
+        n_seeds=1,
+    )
+    here, apart = (
+        run.run(
+            jobs,
+            Store(tmp_path / str(place)),
+            InProcessExecutor(),
+            own_methods=own,
+            limits=bench.Limits(apart=place),
+        )
+        for place in (False, sandbox.is_available())
+    )
+    found = {(it.job["scenario"], it.job["model"], it.job["method"]): it for it in here}
+    for one, other in zip(here, apart, strict=True):
+        assert replace(one, seconds=0) == replace(other, seconds=0)
+        assert one.status == "done", one.error
+    mine = found["paper-F7", "hybrid", "mine"]
+    assert set(mine.pixels) == set(mine.maps) == {"axial", "coronal"}
+    assert mine.pixels["axial"]["n_maps"] == 30
+    assert found["paper-F7", "hybrid", "true_mask"].pixels["axial"]["average_precision"] == 1
+    assert found["paper-F7", "oracle", "mine"].pixels == {}
+    assert ("paper-F7", "oracle", "true_mask") not in found
+    assert mine.importances_se == dict.fromkeys(mine.importances, 0.1)
+    assert mine.feature_truth == {}  # F7 reads images alone
+    product = found["product", "oracle", "mine"]
+    assert set(product.features) == {"clinical_a", "clinical_b"}
+    assert len(product.interactions) == 6
+    assert any(value for *_, value, _ in product.pair_truth)
+    assert Store(tmp_path / "False").load(jobs[0], here[0].key) == here[0]

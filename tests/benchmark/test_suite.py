@@ -9,6 +9,7 @@ import methods
 import synthetic
 from benchmark import suite
 from benchmark.controls import CONTROLS
+from benchmark.maps import MAP_CONTROLS
 
 
 def test_the_paper_suite_is_eight_cases_on_oracle_and_network_with_three_seeds():
@@ -225,3 +226,21 @@ def test_a_run_without_scenarios_is_refused():
     chosen = replace(suite.get("smoke"), scenarios=("lesion",))
     with pytest.raises(ValueError, match=r"scenario that works on organamnist images. Got lesion; choose"):
         suite.plan(chosen, images="organamnist")
+
+
+def test_where_a_method_targets_pixels_there_are_controls_of_maps():
+    def methods_of(**options):
+        jobs = suite.plan(suite.get("paper"), method_names=("gradient",), n_seeds=1, **options)
+        return {(job.stage.model, job.method) for job in jobs if job.stage.scenario == "paper-F0"}
+
+    plain, drawn = methods_of(), methods_of(own_names=("mine",), with_maps=True)
+    assert {name for _, name in plain} == {"gradient", *CONTROLS}
+    assert drawn - plain == {
+        ("oracle", "mine"),
+        ("hybrid", "mine"),
+        *(("hybrid", name) for name in MAP_CONTROLS),
+    }
+    on_scans = methods_of(own_names=("mine",), with_maps=True, images="organamnist")
+    assert {name for model, name in on_scans if model == "hybrid"} == {"gradient", "mine", "scan", *CONTROLS}
+    with pytest.raises(ValueError, match=r"'edges' is taken"):
+        methods_of(own_names=("edges",))

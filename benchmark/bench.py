@@ -9,7 +9,7 @@ import traceback
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -78,6 +78,7 @@ class Bench:
         modalities: of the data.
         true_maps: what maps of pixels are held against; None where the model sees no image.
         attributed: what was already attributed, for combinations to share.
+        fates: what became of methods that said nothing, and why.
         answers: what in this process holds an answer; gone where a method runs in a process of its own.
     """
 
@@ -89,6 +90,7 @@ class Bench:
     modalities: tuple[Modality, ...]
     true_maps: TrueMaps | None = None
     attributed: dict[tuple[str, int, int], Said] = field(default_factory=dict)
+    fates: dict[tuple[str, int, int], tuple[Status, str]] = field(default_factory=dict)
     answers: list[weakref.ref[object]] = field(default_factory=find_answers)
 
     def run(self, job: Job, key: str, method: Method | None, limits: Limits = NO_LIMITS) -> Result:
@@ -105,7 +107,7 @@ class Bench:
             if method is None:
                 said = self._control(job)
             elif limits.apart and sandbox.is_available():
-                said = self._attribute_apart(job, method, limits)
+                said, status, error = self._attribute_apart(job, method, limits)
             else:
                 with _undisturbed():
                     said = self._attribute(job, method, limits.budget)
@@ -154,7 +156,7 @@ class Bench:
         """Run the project's own methods in one process apart, and keep what they say for `run` to find.
 
         A process a method costs a tenth of the work on small networks. Methods of others get one each, since
-        they may change whatever they like there; and so does, in `run`, what comes to nothing here.
+        they may change whatever they like there; and so do, in `run`, all of them if that process is lost.
 
         Args:
             jobs: with their methods.
@@ -164,30 +166,45 @@ class Bench:
         if len(own) < 2 or not limits.apart or limits.timeout is not None or not sandbox.is_available():
             return
 
-        def work() -> list[list[object]]:
-            known = self._shut_away(self.explain)
-            for job, method in own:
-                with suppress(Exception), _undisturbed():
-                    self._attribute(job, method, limits.budget)
-            return self._said_since(known)
-
         try:
-            self._keep(sandbox.apart(work))
+            self._run_apart(own, self.explain, limits, set(self.attributed))
         except sandbox.SandboxError as error:
             logger.warning("The methods on %s are run one by one: %s", self.stage.scenario, error)
 
-    def _shut_away(self, explain: Samples) -> set[tuple[str, int, int]]:
-        """Empty what a method must not see, in a process that ends with it; return what was said before."""
-        self.truth, self.true_maps, self.explain = {}, None, explain
-        forget(self.answers)
-        return set(self.attributed)
+    def _run_apart(
+        self,
+        jobs: Iterable[tuple[Job, Method]],
+        explain: Samples,
+        limits: Limits,
+        known: set[tuple[str, int, int]],
+    ) -> None:
+        """Run methods in one process apart; keep what they say, and what became of those that say nothing.
 
-    def _said_since(self, known: set[tuple[str, int, int]]) -> list[list[object]]:
-        return [[*place, said.packed()] for place, said in self.attributed.items() if place not in known]
+        Args:
+            jobs: with their methods.
+            explain: the samples that they get.
+            limits: what each may take.
+            known: what was said before that they may share.
+        """
 
-    def _keep(self, answer: list[list[Any]]) -> None:
-        for name, seed, n, said in answer:
-            self.attributed[name, seed, n] = Said.unpacked(said)
+        def work() -> list[list[list[Any]]]:
+            # This process is a copy: what methods must not see goes here, and stays in the parent.
+            self.attributed = {place: said for place, said in self.attributed.items() if place in known}
+            self.truth, self.true_maps, self.explain = {}, None, explain
+            forget(self.answers)
+            fates = []
+            for job, method in jobs:
+                try:
+                    with _undisturbed():
+                        self._attribute(job, method, limits.budget)
+                except (Exception, SystemExit) as exception:  # noqa: BLE001 - a method may raise anything
+                    fates.append([*_place(job, method), *_fate(exception)])
+            said = [[*place, said.packed()] for place, said in self.attributed.items() if place not in known]
+            return [said, fates]
+
+        found, fates = sandbox.apart(work, timeout=limits.timeout)
+        self.attributed |= {(name, seed, n): Said.unpacked(said) for name, seed, n, said in found}
+        self.fates |= {(name, seed, n): (status, error) for name, seed, n, status, error in fates}
 
     def _control(self, job: Job) -> Said:
         if job.method in MAP_CONTROLS:
@@ -198,34 +215,20 @@ class Bench:
         truth = next(iter(self.truth.values())).modalities
         return Said(CONTROLS[job.method](truth, self._rng(job)))
 
-    def _attribute_apart(self, job: Job, method: Method, limits: Limits) -> Said:
-        """Run a method in a process of its own, and keep what it said for combinations to share."""
-
-        def work() -> list[list[object]]:
+    def _attribute_apart(self, job: Job, method: Method, limits: Limits) -> tuple[Said, Status, str]:
+        """Run a method in a process of its own; return what it said, its status, and the reason for that."""
+        place = _place(job, method)
+        if place not in self.attributed and place not in self.fates:
             names = {method.name, *(part.name for part in method.components)}
-            # This process is a copy: what the method must not see goes here, and stays in the parent.
-            self.attributed = {place: said for place, said in self.attributed.items() if place[0] in names}
+            known = {place for place in self.attributed if place[0] in names}
             with_labels = method.needs_labels or any(part.needs_labels for part in method.components)
-            known = self._shut_away(self.explain if with_labels else self.explain.without_labels())
-            try:
-                self._attribute(job, method, limits.budget)
-            except (BudgetError, NotApplicableError) as exception:
-                kind = BudgetError if isinstance(exception, BudgetError) else NotApplicableError
-                return [[kind.__name__, str(exception)]]
-            return self._said_since(known)
-
-        place = (method.name, job.method_seed, job.n_explained)
-        if place not in self.attributed:
-            answer = sandbox.apart(work, timeout=limits.timeout)
-            if len(answer[0]) == 2:
-                name, reason = answer[0]
-                raise {kind.__name__: kind for kind in (BudgetError, NotApplicableError)}[name](reason)
-            self._keep(answer)
-        return self.attributed[place]
+            explain = self.explain if with_labels else self.explain.without_labels()
+            self._run_apart([(job, method)], explain, limits, known)
+        return self.attributed.get(place, Said()), *self.fates.get(place, ("done", ""))
 
     def _attribute(self, job: Job, method: Method, budget: int | None) -> Said:
         """Run a method, or recall what it said: a combination shares the results of its components."""
-        place = (method.name, job.method_seed, job.n_explained)
+        place = _place(job, method)
         if place not in self.attributed:
             start = time.perf_counter()
             metered = meter(self.model, budget=budget)
@@ -261,6 +264,11 @@ class Bench:
 
     def _rng(self, job: Job) -> np.random.Generator:
         return numpy_rng("method", job.method, job.method_seed, self.stage.scenario)
+
+
+def _place(job: Job, method: Method) -> tuple[str, int, int]:
+    """Return under what name a bench keeps what a method said."""
+    return method.name, job.method_seed, job.n_explained
 
 
 def set_up(stage: Stage, data_root: str | None = None) -> Bench:

@@ -35,14 +35,14 @@ _PART_COLUMNS = {
     "rbo_corrected": "RBO corr. ↑",
 }
 _PIXEL_LEGEND = (
-    "Means over the first 100 patients, the images in which F reads, scenarios and seeds. A pixel is in the "
-    "mask if a latent feature that F reads there can be told from noise. AP: average precision of finding "
-    "the mask's pixels by the size of their relevance; AP corr. = (AP − chance) / (1 − chance). Mass acc.: "
-    "share of the relevance that lies in the mask; rank acc.: share of the K most relevant pixels that do, K the "
-    "size of the mask (Arras et al. 2022); chance of these three is the share of the pixels that the mask "
-    "holds. Rank corr.: Spearman's with the true relevance, chance 0. Below stand controls: a map that does "
-    "not beat *edges* (Sobel) and *scan* (grey values) says nothing about the model. The mask says where the "
-    "information is, not where a network must look for it."
+    "Means over the first 100 patients, the images in which F reads, scenarios and seeds. A pixel is in "
+    "the mask if a latent feature that F reads there can be told from noise. AP: average precision of "
+    "finding the mask's pixels by the size of their relevance; AP corr. = (AP − chance) / (1 − chance). "
+    "Mass acc.: share of the relevance that lies in the mask; rank acc.: share of the K most relevant "
+    "pixels that do, K the size of the mask (Arras et al. 2022); chance of these three is the share of "
+    "the pixels that the mask holds. Rank corr.: Spearman's with the true relevance, chance 0. Below "
+    "stand controls: a map that does not beat *edges* (Sobel) and *scan* (grey values) says nothing about "
+    "the model. The mask says where the information is, not where a network must look for it."
 )
 _PART_LEGENDS = {
     FEATURES: "Shares of the columns of all tables among themselves, scored as modalities are, against the "

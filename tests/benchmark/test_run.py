@@ -11,7 +11,7 @@ from benchmark import bench, run, sandbox, suite
 from benchmark.executors import InProcessExecutor
 from benchmark.models import HybridNetwork
 from benchmark.store import Store
-from methods.api import Attribution, Method
+from methods.api import Attribution, Method, NotApplicableError
 
 
 def few(model_names=("oracle",), method_names=("gradient",), own=(), n_seeds=1):
@@ -325,3 +325,39 @@ def test_what_is_finer_than_a_modality_is_scored_alike_wherever_the_method_runs(
     assert len(product.interactions) == 6
     assert any(value for *_, value, _ in product.pair_truth)
     assert Store(tmp_path / "False").load(jobs[0], here[0].key) == here[0]
+
+
+@pytest.mark.skipif(not sandbox.is_available(), reason="needs fork")
+def test_a_built_in_method_that_comes_to_nothing_is_run_once(tmp_path, monkeypatch):
+    note = tmp_path / "note"
+
+    def fail(model, samples, rng, **options):
+        with note.open("a") as file:
+            file.write("ran\n")
+        raise ZeroDivisionError("on purpose")
+
+    def decline(model, samples, rng, **options):
+        with note.open("a") as file:
+            file.write("ran\n")
+        raise NotApplicableError("on purpose")
+
+    monkeypatch.setattr(bench, "is_built_in", lambda method: True)
+    jobs = few(method_names=("gradient", "lime", "deeplift"))
+    tasks, _ = run._divide(jobs, Store(tmp_path / "run"), (), None, bench.Limits(apart=True))
+    broken = {"lime": fail, "deeplift": decline}
+
+    def swap(job, key, method):
+        function = broken.get(job.method)
+        return job, key, method if function is None else replace(method, function=function)
+
+    swapped = [replace(task, jobs=tuple(swap(*entry) for entry in task.jobs)) for task in tasks]
+    results = [result for task in swapped for result in run.execute(task)]
+    found = {result.job["method"]: result for result in results}
+    assert {name: result.status for name, result in found.items() if result.status != "done"} == {
+        "lime": "failed",
+        "deeplift": "skipped",
+    }
+    assert "ZeroDivisionError: on purpose" in found["lime"].error
+    assert "in fail" in found["lime"].error  # the traceback
+    assert found["deeplift"].error == "on purpose"
+    assert note.read_text().count("ran") == 2 * len(tasks)

@@ -60,6 +60,7 @@ def test_a_run_ends_with_the_leaderboard_and_says_where_the_files_are(smoke, fol
         "results",
         "scores.csv",
         "importances.csv",
+        "parts.csv",
         "leaderboard.md",
         "manifest.json",
         "importances-oracle.png",

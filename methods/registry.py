@@ -19,6 +19,7 @@ from methods import (
     deeplift,
     dime,
     feature_ablation,
+    grad_cam,
     gradient,
     input_x_gradient,
     integrated_gradients,
@@ -29,7 +30,12 @@ from methods import (
     modality_contribution,
     modality_interactions,
     modality_shapley,
+    occlusion,
+    patch_shap,
+    pattern,
     permutation,
+    pixel_integrated_gradients,
+    saliency,
     shapley_sampling,
     smoothgrad,
 )
@@ -67,6 +73,12 @@ _BUILT_IN = (
     decision_information.ALONE,
     decision_information.ACCURACY,
     *calibrated_gradient.METHODS,
+    saliency.METHOD,
+    pixel_integrated_gradients.METHOD,
+    grad_cam.METHOD,
+    occlusion.METHOD,
+    patch_shap.METHOD,
+    pattern.METHOD,
 )
 logger = logging.getLogger(__name__)
 

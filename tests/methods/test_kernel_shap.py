@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import methods
-from methods.kernel_shap import draw_coalitions, regression_matrices, shapley_values
+from methods.coalitions import draw_coalitions, regression_matrices
+from methods.kernel_shap import shapley_values
 
 
 def brute_force(worth, n_players):

@@ -5,7 +5,6 @@ import pytest
 
 import methods
 from methods import Method, as_method, registry
-from synthetic.truth import ESTIMANDS
 
 MODULE = """
 import numpy as np
@@ -78,12 +77,18 @@ def test_the_built_in_methods():
         "calibrated_total_effect",
         "calibrated_shapley",
         "calibrated_sage",
+        "saliency",
+        "pixel_integrated_gradients",
+        "grad_cam",
+        "occlusion",
+        "patch_shap",
+        "pattern",
     )
     for name in methods.names():
         method = methods.get(name)
         assert method.name == name
         assert method.citation
-        assert method.estimand in ESTIMANDS
+        assert method.estimand in methods.TARGETS
 
 
 @pytest.mark.parametrize(

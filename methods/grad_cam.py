@@ -1,0 +1,152 @@
+"""Grad-CAM: where the last feature maps speak for the predicted class (Selvaraju et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.overrides import TorchFunctionMode
+
+from methods import evaluation
+from methods.api import PIXELS, Attribution, FusionModel, Method, NotApplicableError, SeparableModel
+from methods.evaluation import chunks, encode, probabilities
+from methods.pixel_maps import N_MAPS, feature_slopes
+from synthetic.types import Samples
+
+# After these, an axis of the result is no longer a direction in the image, or its places have moved.
+_LOSE_THE_PLACE = """
+    view view_as reshape reshape_as flatten unflatten permute transpose transpose_ swapaxes swapdims movedim
+    moveaxis t flip fliplr flipud roll rot90 as_strided unfold fold matmul bmm mm einsum linear bilinear
+    tensordot scaled_dot_product_attention multi_head_attention_forward __get__
+"""
+_LOST = frozenset(_LOSE_THE_PLACE.split())
+_CONVOLUTIONS = frozenset(("conv2d", "conv_transpose2d", "convolution"))
+
+
+def grad_cam(
+    model: FusionModel, samples: Samples, rng: np.random.Generator, *, n_maps: int = N_MAPS
+) -> Attribution:
+    """Return ReLU(Σ_k w_k A_k), enlarged to the image, w_k the spatial mean of ∂s/∂A_k; pixels alone.
+
+    A are the feature maps that are the last to have a place in the image: the result of a convolution, and of
+    what follows it up to the first operation that takes places apart or away. s are the log-odds of the
+    *predicted* class: what speaks against it is cut off, so that of two classes the other one's map would
+    show what speaks against what the model says. Feature maps are coarse: the map is enlarged bilinearly.
+
+    The maps say nothing about tables, and nothing that could be compared between images.
+
+    Args:
+        model: the model; it must encode one modality alone.
+        samples: the samples to explain.
+        rng: not used.
+        n_maps: samples that are explained, the first ones.
+
+    Raises:
+        ValueError: if ``n_maps`` is not at least 1.
+        NotApplicableError: if there is no image, the encodings depend on each other, or an image passes no
+            convolution whose result has a place.
+    """
+    del rng  # nothing here is random
+    if n_maps < 1:
+        raise ValueError(f"The 'n_maps' of a pixel method must be at least 1. Got {n_maps}.")
+    images = [name for name in model.modalities if samples.inputs[name].ndim == 4]
+    if not images:
+        raise NotApplicableError("needs an image")
+    if not isinstance(model, SeparableModel):
+        raise NotApplicableError("needs a model that encodes each image alone")
+    first = samples.take(slice(0, n_maps))
+    features = encode(model, first.inputs)
+    slopes = feature_slopes(model, features, probabilities(model, features).argmax(1))
+    return Attribution(
+        pixels={
+            name: _maps(model, name, first.inputs[name], slopes[:, model.groups[name]]) for name in images
+        }
+    )
+
+
+def _maps(model: SeparableModel, name: str, value: Tensor, slopes: Tensor) -> np.ndarray:
+    """Return the maps ``[m, height, width]`` of one image, given ∂s by its encoding ``[m, columns]``."""
+    found = []
+    for rows in chunks(len(value), evaluation.ENCODE_ROWS):
+        watch = _FeatureMaps(len(value[rows]))
+        with torch.enable_grad(), watch:
+            encoded = model.encode_modality(name, value[rows].detach().clone().requires_grad_())
+        activation, gradient = _last(name, watch.found, encoded, slopes[rows])
+        weights = gradient.mean((2, 3), keepdim=True)
+        small = (weights * activation).sum(1, keepdim=True).relu()
+        found.append(interpolate(small, tuple(value.shape[2:]), mode="bilinear", align_corners=False)[:, 0])
+    return torch.cat(found).cpu().numpy()
+
+
+def _last(name: str, maps: Sequence[Tensor], encoded: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the last feature maps that the encoding depends on, and ∂s by them."""
+    usable = [activation for activation in maps if activation.requires_grad]
+    if usable and encoded.requires_grad:
+        gradients = torch.autograd.grad(encoded, usable, slopes, allow_unused=True)
+        for activation, gradient in zip(reversed(usable), reversed(gradients), strict=True):
+            if gradient is not None:
+                return activation.detach(), gradient
+    raise NotApplicableError(
+        f"needs the result of a convolution that still has a place, more than one pixel high and wide, and "
+        f"image {name!r} passes none"
+    )
+
+
+class _FeatureMaps(TorchFunctionMode):
+    """Notes every tensor that comes from a convolution and still has a place, in the order of computation.
+
+    It sees functions of torch, whoever calls them: layers need not be known.
+
+    Args:
+        n: samples in the pass.
+    """
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.found: list[Tensor] = []
+        self._n = n
+        self._known: dict[int, Tensor] = {}  # it holds the tensors, so that no id is used twice
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call the function, and note its result where that is a feature map."""
+        given = dict(kwargs or {})
+        result = func(*args, **given)
+        name = getattr(func, "__name__", "")
+        keeps = name in _CONVOLUTIONS or (
+            name not in _LOST
+            and any(id(tensor) in self._known for tensor in _tensors([*args, *given.values()]))
+        )
+        for tensor in _tensors(result) if keeps else ():
+            is_map = tensor.ndim == 4 and len(tensor) == self._n and min(tensor.shape[2:]) > 1
+            if is_map and id(tensor) not in self._known and tensor.is_floating_point():
+                self._known[id(tensor)] = tensor
+                self.found.append(tensor)
+        return result
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _tensors(part)
+
+
+METHOD = Method(
+    name="grad_cam",
+    function=grad_cam,
+    estimand=PIXELS,
+    citation="Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks via gradient-based "
+    "localization",
+    level="input",
+)

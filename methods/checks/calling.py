@@ -94,10 +94,44 @@ def attribute_as_it_is(
 
 
 def shares(attribution: Attribution) -> dict[str, float]:
-    """Return modality → share of the positive values; all 0 where no value is positive."""
+    """Return modality → share of the positive values; all 0 where no value is positive, none of none."""
     values = {name: max(value, 0.0) for name, value in attribution.modalities.items()}
     total = sum(values.values())
     return {name: value / total if total else 0.0 for name, value in values.items()}
+
+
+def relevance(attribution: Attribution) -> dict[str, np.ndarray]:
+    """Return image → absolute relevance of its pixels ``[m, height, width]``; the sign is of no account."""
+    return {name: np.abs(np.asarray(maps, np.float64)) for name, maps in attribution.pixels.items()}
+
+
+def elsewhere(first: Attribution, second: Attribution) -> dict[str, float]:
+    """Return image → share of its relevance that lies in other pixels of the one than of the other, 0 … 1.
+
+    Of the samples that both have maps of; how much there is altogether does not count, unless it is nothing.
+    """
+    moved = {}
+    there = relevance(second)
+    for name, here in relevance(first).items():
+        n = min(len(here), len(there[name]))
+        one, other = here[:n], there[name][:n]
+        if one.any() and other.any():
+            moved[name] = float(np.abs(one / one.sum() - other / other.sum()).sum() / 2)
+        else:
+            moved[name] = float(one.any() or other.any())
+    return moved
+
+
+def said(attribution: Attribution) -> dict[str, object]:
+    """Return what is compared to the last digit: modalities, features and pixels."""
+    arrays = {"features": attribution.features, "pixels": attribution.pixels}
+    return {
+        "modalities": dict(attribution.modalities),
+        **{
+            kind: {name: np.asarray(value).tolist() for name, value in values.items()}
+            for kind, values in arrays.items()
+        },
+    }
 
 
 def farthest(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[str, float]:

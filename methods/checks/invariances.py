@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from methods.api import Method
+from methods.api import Attribution, Method
 from methods.checks.calling import (
     Check,
     attribute,
     attribute_as_it_is,
     broken,
+    elsewhere,
     farthest,
     restored,
     rule,
+    said,
     shares,
 )
 from methods.checks.network import N_USUAL, USUAL, Bare, Case, Rearranged, usual
@@ -24,19 +27,22 @@ from synthetic.types import Samples
 SAME_WITHIN_NOISE = 0.05
 """How far a modality's share may move where only chance, or the last digit of a sum, differs."""
 
+PIXELS_WITHIN_NOISE = 0.25
+"""Share of an image's relevance that may lie in other pixels where only chance differs."""
+
 
 @rule
 def check_draws_from_rng_alone(method: Method) -> None:
     """The global generators of Python, NumPy and torch are neither moved nor read."""
 
-    def run(global_seed: int) -> tuple[dict[str, float], bool]:
+    def run(global_seed: int) -> tuple[dict[str, object], bool]:
         with restored():
             random.seed(global_seed)
             np.random.seed(global_seed)  # noqa: NPY002 - the generator that must not matter
             torch.manual_seed(global_seed)
             before, own = _draws(), usual()
             found = attribute_as_it_is(method, own.model, own)
-            return dict(found.modalities), before != _draws()
+            return said(found), before != _draws()
 
     (first, moved), (other, _) = run(1), run(2)
     # What differs between equal calls has a seed of its own, and is the next check's finding.
@@ -53,26 +59,30 @@ def check_draws_from_rng_alone(method: Method) -> None:
 def check_same_seed(method: Method) -> None:
     """The same seed gives the same result, to the last digit."""
     first, again = attribute(method, usual(), seed=5), attribute(method, usual(), seed=5)
-    same_features = all(np.array_equal(first.features[name], again.features[name]) for name in first.features)
-    if first.modalities != again.modalities or not same_features:
+    if said(first) == said(again):
+        return
+    if first.modalities != again.modalities:
         name, gap = farthest(first.modalities, again.modalities)
-        raise broken(
-            method,
-            "return the same for the same seed",
-            f"The value of {name!r} moved by {gap:.3g} between two equal calls",
-            "Draw from 'rng' alone, and keep nothing from one call to the next",
-        )
+        found = f"The value of {name!r} moved by {gap:.3g} between two equal calls"
+    else:
+        found = "Its features or pixels moved between two equal calls"
+    raise broken(
+        method,
+        "return the same for the same seed",
+        found,
+        "Draw from 'rng' alone, and keep nothing from one call to the next",
+    )
 
 
 @rule
 def check_other_seeds(method: Method) -> None:
     """Another seed gives nearly the same."""
-    first = shares(attribute(method, usual(), seed=0))
+    first = attribute(method, usual(), seed=0)
     for seed in (1, 2):
         _check_same(
             method,
             first,
-            shares(attribute(method, usual(), seed=seed)),
+            attribute(method, usual(), seed=seed),
             "return nearly the same for another seed",
             "Draw more, or average over more draws",
         )
@@ -108,8 +118,8 @@ def check_order_of_inputs(method: Method) -> None:
     turned = Samples(dict(reversed(list(given.samples.inputs.items()))), given.samples.labels)
     _check_same(
         method,
-        shares(attribute(method, given)),
-        shares(attribute(method, given.with_samples(turned))),
+        attribute(method, given),
+        attribute(method, given.with_samples(turned)),
         "say the same whatever the order of the inputs",
         "Find inputs by name: samples.inputs[name] for name in model.modalities",
     )
@@ -120,10 +130,19 @@ def check_order_of_samples(method: Method) -> None:
     """The order of the samples does not matter."""
     given = usual()
     order = torch.randperm(N_USUAL, generator=torch.Generator().manual_seed(3))
+    first = attribute(method, given)
+    second = attribute(method, given.with_samples(given.samples.take(order)))
+    if all(len(maps) == N_USUAL for maps in (*first.pixels.values(), *second.pixels.values())):
+        back = order.argsort().numpy()
+        second = replace(
+            second, pixels={name: np.asarray(maps)[back] for name, maps in second.pixels.items()}
+        )
+    else:  # maps of the first few samples: those are others now
+        first, second = replace(first, pixels={}), replace(second, pixels={})
     _check_same(
         method,
-        shares(attribute(method, given)),
-        shares(attribute(method, given.with_samples(given.samples.take(order)))),
+        first,
+        second,
         "say the same whatever the order of the samples",
         "Weight samples alike, the last batch too",
     )
@@ -136,8 +155,8 @@ def check_number_of_samples(method: Method) -> None:
     copies = given.samples.take(torch.arange(N_USUAL).repeat(3))
     _check_same(
         method,
-        shares(attribute(method, given)),
-        shares(attribute(method, given.with_samples(copies))),
+        attribute(method, given),
+        attribute(method, given.with_samples(copies)),
         "say the same of three copies of every sample",
         "Take means over samples, not sums, and let the last, smaller batch count by its size",
     )
@@ -149,14 +168,12 @@ def check_protocol_is_enough(method: Method) -> None:
     given = usual()
     _check_same(
         method,
-        shares(attribute(method, given)),
-        shares(
-            attribute_as_it_is(
-                method,
-                Bare(given.model),
-                given,
-                what="a model that has modalities, groups, encode and classify only",
-            )
+        attribute(method, given),
+        attribute_as_it_is(
+            method,
+            Bare(given.model),
+            given,
+            what="a model that has modalities, groups, encode and classify only",
         ),
         "say the same of a model that shows the protocol and nothing else",
         "Use model.encode, model.classify, model.groups and model.modalities, and encode_modality only where "
@@ -181,7 +198,7 @@ def check_labels(method: Method) -> None:
             ) from error
         return
     other = Samples(given.samples.inputs, 1 - given.labels)
-    if attribute(method, given).modalities == attribute(method, given.with_samples(other)).modalities:
+    if said(attribute(method, given)) == said(attribute(method, given.with_samples(other))):
         raise broken(
             method,
             "use the labels that it declares",
@@ -190,26 +207,51 @@ def check_labels(method: Method) -> None:
         )
 
 
-def _check_same(
-    method: Method, first: dict[str, float], second: dict[str, float], rule: str, advice: str
-) -> None:
-    name, gap = farthest(first, second)
-    if gap > SAME_WITHIN_NOISE:
+def _check_same(method: Method, first: Attribution, second: Attribution, rule: str, advice: str) -> None:
+    """Check modalities and maps; a method that says nothing of the one is checked by the other."""
+    if (set(first.modalities), set(first.pixels)) != (set(second.modalities), set(second.pixels)):
         raise broken(
             method,
-            f"{rule} (shares within {SAME_WITHIN_NOISE})",
-            f"The share of {name!r} moved from {first[name]:.3f} to {second[name]:.3f}",
+            rule,
+            f"It spoke of {_subjects(first)}, then of {_subjects(second)}",
             advice,
         )
+    if first.modalities:
+        before, after = shares(first), shares(second)
+        name, gap = farthest(before, after)
+        if gap > SAME_WITHIN_NOISE:
+            raise broken(
+                method,
+                f"{rule} (shares within {SAME_WITHIN_NOISE})",
+                f"The share of {name!r} moved from {before[name]:.3f} to {after[name]:.3f}",
+                advice,
+            )
+    for name, share in elsewhere(first, second).items():
+        if share > PIXELS_WITHIN_NOISE:
+            raise broken(
+                method,
+                f"{rule} (all but {PIXELS_WITHIN_NOISE} of an image's relevance in the same pixels)",
+                f"Of the relevance in {name!r}, a share of {share:.3f} lies in other pixels",
+                advice,
+            )
+
+
+def _subjects(attribution: Attribution) -> str:
+    pixels = [f"the pixels of {name!r}" for name in attribution.pixels]
+    return ", ".join([*map(repr, attribution.modalities), *pixels]) or "nothing"
 
 
 def _check_rearranged(method: Method, new_names: dict[str, str], rule: str, advice: str) -> None:
     given = usual()
     inputs = {new: given.samples.inputs[old] for old, new in new_names.items()}
     model = Rearranged(given.model, new_names).eval()  # pyright: ignore[reportArgumentType]
-    moved = shares(attribute(method, Case(model, Samples(inputs, given.samples.labels))))
-    back = {old: moved[new] for old, new in new_names.items()}
-    _check_same(method, shares(attribute(method, given)), back, rule, advice)
+    moved = attribute(method, Case(model, Samples(inputs, given.samples.labels)))
+    old_names = {new: old for old, new in new_names.items()}
+    back = Attribution(
+        modalities={old_names[name]: value for name, value in moved.modalities.items()},
+        pixels={old_names[name]: maps for name, maps in moved.pixels.items() if name in old_names},
+    )
+    _check_same(method, attribute(method, given), back, rule, advice)
 
 
 def _draws() -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from methods.checks.calling import (
     attribute_as_it_is,
     broken,
     check_finite,
+    relevance,
     rule,
     shares,
 )
@@ -47,34 +48,51 @@ def check_finite_values(method: Method) -> None:
 
 @rule
 def check_something_matters(method: Method) -> None:
-    """A model that reads every modality gets a positive value at least once."""
-    found = attribute(method, usual()).modalities
-    if max(found.values()) <= 0:
+    """A model that reads every modality gets a positive value at least once, and pixels that are not 0."""
+    found = attribute(method, usual())
+    if found.modalities and max(found.modalities.values()) <= 0:
         raise broken(
             method,
             "find a positive importance where a model reads every modality",
-            f"It returned {dict(found)}",
+            f"It returned {dict(found.modalities)}",
             "Return values that grow with importance, before any normalising",
+        )
+    if found.pixels and not any(maps.any() for maps in relevance(found).values()):
+        raise broken(
+            method,
+            "find a relevant pixel where a model reads every image",
+            f"The pixels of {', '.join(found.pixels)} are all 0",
+            "Return values that grow with relevance, before any normalising",
         )
 
 
 @rule
 def check_ignored_modality(method: Method) -> None:
-    """A modality that the model ignores gets next to nothing."""
+    """A modality that the model ignores gets next to nothing, and so do the pixels of such an image."""
     if method.estimand in _DATA_ESTIMANDS:
         raise NotApplicableError(
             f"the {method.estimand} truth describes the patients, not the model, and its estimates from a "
             "few samples are not 0 where there is nothing"
         )
     for name in USUAL:
-        found = shares(attribute(method, case(USUAL, n=N_USUAL, ignored=name)))
-        if found[name] > NEXT_TO_NOTHING:
+        found = attribute(method, case(USUAL, n=N_USUAL, ignored=name))
+        share = shares(found).get(name, 0.0)
+        if share > NEXT_TO_NOTHING:
             raise broken(
                 method,
                 f"give next to nothing (a share of {NEXT_TO_NOTHING} at most) to a modality that the model "
                 "ignores",
-                f"It gave {name!r} a share of {found[name]:.3f}",
+                f"It gave {name!r} a share of {share:.3f}",
                 "See what is added to every modality, and whether noise adds up: its absolute values do",
+            )
+        totals = {image: maps.sum() for image, maps in relevance(found).items()}
+        if totals.get(name, 0.0) > NEXT_TO_NOTHING * sum(totals.values()):
+            raise broken(
+                method,
+                f"give next to nothing (a share of {NEXT_TO_NOTHING} at most) to the pixels of an image that "
+                "the model ignores",
+                f"It gave those of {name!r} a share of {totals[name] / sum(totals.values()):.3f}",
+                "Do not scale each map to its own largest value",
             )
 
 

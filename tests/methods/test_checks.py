@@ -245,6 +245,128 @@ def divides_by_a_spread(model, samples, rng):
     return {name: value / scale for name, value in sound(model, samples, rng).items()}
 
 
+# The same for methods that say where in an image the information is, and nothing of modalities.
+
+
+def slopes(model, samples):
+    leaves = {name: value.clone().requires_grad_() for name, value in samples.inputs.items()}
+    odds = model.classify(model.encode(leaves)).diff(dim=1)[:, 0]
+    found = torch.autograd.grad(odds.sum(), tuple(leaves.values()), allow_unused=True, materialize_grads=True)
+    return {
+        name: value[:, 0].abs().numpy() for name, value in zip(leaves, found, strict=True) if value.ndim == 4
+    }
+
+
+def pixels(model, samples, rng):
+    maps = slopes(model, samples)
+    if not maps:
+        raise NotApplicableError("needs an image")
+    return Attribution(pixels=maps)
+
+
+def shows_nothing(model, samples, rng):
+    return Attribution(pixels={name: 0 * maps for name, maps in slopes(model, samples).items()})
+
+
+def scales_each_image(model, samples, rng):
+    return Attribution(
+        pixels={
+            name: maps / maps.max() if maps.any() else np.ones_like(maps)
+            for name, maps in slopes(model, samples).items()
+        }
+    )
+
+
+def speckles(model, samples, rng):
+    maps = slopes(model, samples)
+    return Attribution(
+        pixels={name: values * (1 + 1e-6 * np.random.default_rng().random()) for name, values in maps.items()}
+    )
+
+
+def speckles_from_numpy(model, samples, rng):
+    factor = 1 + 1e-6 * np.random.random()  # noqa: NPY002 - the fault
+    return Attribution(pixels={name: values * factor for name, values in slopes(model, samples).items()})
+
+
+def drowns_in_noise(model, samples, rng):
+    return Attribution(
+        pixels={
+            name: values * rng.exponential(size=values.shape)
+            for name, values in slopes(model, samples).items()
+        }
+    )
+
+
+def swaps_images(model, samples, rng):
+    maps = slopes(model, samples)
+    if "axial" not in maps or "coronal" not in maps or list(maps) != sorted(maps):
+        return Attribution(pixels=maps)
+    return Attribution(pixels={"axial": maps["coronal"], "coronal": maps["axial"]})
+
+
+def forgets_an_image_by_its_name(model, samples, rng):
+    maps = slopes(model, samples)
+    return Attribution(
+        pixels={name: value for name, value in maps.items() if not name.startswith("z")} or maps
+    )
+
+
+def turns_with_the_inputs(model, samples, rng):
+    maps = slopes(model, samples)
+    if list(samples.inputs) == list(model.modalities):
+        return Attribution(pixels=maps)
+    return Attribution(pixels={name: value.transpose(0, 2, 1) for name, value in maps.items()})
+
+
+def shows_the_first_patient_everywhere(model, samples, rng):
+    return Attribution(
+        pixels={
+            name: np.repeat(value[:1], len(value), axis=0) for name, value in slopes(model, samples).items()
+        }
+    )
+
+
+def turns_with_the_number_of_samples(model, samples, rng):
+    maps = slopes(model, samples)
+    return Attribution(
+        pixels={name: value[:, ::-1] if len(value) > 64 else value for name, value in maps.items()}
+    )
+
+
+def turns_with_the_model(model, samples, rng):
+    maps = slopes(model, samples)
+    return Attribution(
+        pixels={name: value if parts(model) else value[:, ::-1] for name, value in maps.items()}
+    )
+
+
+def of_pixels(function):
+    """Return the method of a function that shows pixels; a model of tables alone has none."""
+
+    def applied(model, samples, rng):
+        if all(value.ndim == 2 for value in samples.inputs.values()):
+            raise NotApplicableError("needs an image")
+        return function(model, samples, rng)
+
+    return Method(function.__name__, applied, methods.PIXELS)
+
+
+BROKEN_MAPS = [
+    (shows_nothing, "something_matters"),
+    (scales_each_image, "ignored_modality"),
+    (speckles, "same_seed"),
+    (speckles_from_numpy, "draws_from_rng_alone"),
+    (drowns_in_noise, "other_seeds"),
+    (swaps_images, "order_of_modalities"),
+    (forgets_an_image_by_its_name, "names_of_modalities"),
+    (turns_with_the_inputs, "order_of_inputs"),
+    (shows_the_first_patient_everywhere, "order_of_samples"),
+    (turns_with_the_number_of_samples, "number_of_samples"),
+    (turns_with_the_model, "protocol_is_enough"),
+]
+
+
 BROKEN = [
     (Method("mistaken", sound, "gradeint"), "estimand_is_known"),
     (returns_what_is_not_finite, "finite_values"),
@@ -299,6 +421,23 @@ def test_a_broken_method_is_caught_by_the_check_that_is_meant_for_it_and_by_no_o
     assert sentence.endswith(".")
     assert sentence.count(". ") >= 2  # the rule, what was found, what to do
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("function", "check"), BROKEN_MAPS, ids=[function.__name__ for function, _ in BROKEN_MAPS]
+)
+def test_broken_maps_are_caught_by_the_check_that_is_meant_for_them(function, check):
+    found = failed(of_pixels(function))
+    assert f"check_{check}" in found
+    sentence = found[f"check_{check}"]
+    assert sentence.startswith(f"Method '{function.__name__}' must ")
+    assert sentence.count(". ") >= 2
+
+
+def test_a_method_that_shows_pixels_alone_passes_every_check():
+    found = {finding.check: finding for finding in run_checks(Method("maps", pixels, methods.PIXELS))}
+    assert [name for name, finding in found.items() if finding.status != "ok"] == ["check_tables_only"]
+    assert found["check_tables_only"].reason == "a model of tables only: needs an image"
 
 
 def test_every_check_has_a_method_that_it_catches():

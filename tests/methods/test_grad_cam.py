@@ -1,0 +1,159 @@
+import captum.attr
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmark import metering
+from methods import NotApplicableError
+from methods.grad_cam import grad_cam
+from methods.pixel_maps import log_odds
+from synthetic.types import Samples
+
+
+class OneEncoder(nn.Module):
+    """An image through any encoder, and a head."""
+
+    def __init__(self, encoder, size=28, n_classes=2, seed=1):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = encoder().eval()
+            width = self.encoder(torch.zeros(1, 1, size, size)).shape[1]
+            self.classify = nn.Linear(width, n_classes)
+        self.modalities, self.groups = ("image",), {"image": slice(0, width)}
+        self.requires_grad_(requires_grad=False)
+
+    def encode_modality(self, name, value):
+        return self.encoder(value)
+
+    def encode(self, inputs):
+        return self.encoder(inputs["image"])
+
+
+def flat(*layers):
+    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(6), nn.ReLU(), nn.Linear(6, 4))
+
+
+# Encoder → the layer whose result is the last with a place.
+ENCODERS = {
+    "conv": lambda: flat(nn.Conv2d(1, 4, 5, stride=4)),
+    "conv-bn-relu": lambda: flat(nn.Conv2d(1, 4, 5, stride=4), nn.BatchNorm2d(4), nn.ReLU()),
+    "conv-relu-bn": lambda: flat(nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(), nn.BatchNorm2d(4)),
+    "conv-relu-pool": lambda: flat(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(3)),
+    "pool-conv-dropout": lambda: flat(nn.AvgPool2d(2), nn.Conv2d(1, 4, 3), nn.Dropout2d()),
+}
+
+
+def images(n=6, size=28):
+    return Samples({"image": torch.rand(n, 1, size, size, generator=torch.Generator().manual_seed(0))})
+
+
+def by_captum(model, layer, samples):
+    image = samples.inputs["image"]
+    target = model.classify(model.encoder(image)).argmax(1)
+
+    def score(value):
+        return log_odds(model.classify(model.encoder(value)), target)
+
+    explainer = captum.attr.LayerGradCam(score, layer)
+    coarse = explainer.attribute(image.clone().requires_grad_(), relu_attributions=True)
+    wide = captum.attr.LayerAttribution.interpolate(coarse, image.shape[2:], "bilinear")
+    return wide[:, 0].detach().numpy()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("name", list(ENCODERS))
+def test_it_is_captums_at_the_last_layer_that_has_a_place(rng, name, n_classes):
+    model, samples = OneEncoder(ENCODERS[name], n_classes=n_classes), images()
+    theirs = by_captum(model, model.encoder[-5], samples)
+    ours = grad_cam(metering.meter(model), samples, rng)
+    assert theirs.any()
+    assert not ours.modalities
+    np.testing.assert_allclose(ours.pixels["image"], theirs, rtol=1e-4, atol=1e-5 * theirs.max())
+
+
+def test_an_activation_that_is_changed_in_place(rng):
+    """The result of the in-place ReLU, not the convolution that it overwrote."""
+
+    def encoder(inplace):
+        return lambda: flat(nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(inplace=inplace))
+
+    maps = [
+        grad_cam(OneEncoder(encoder(inplace)), images(), rng).pixels["image"] for inplace in (True, False)
+    ]
+    np.testing.assert_allclose(*maps, rtol=1e-5)
+
+
+def test_places_that_were_pooled_away_do_not_count(rng):
+    def encoder():
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+        )
+
+    model, samples = OneEncoder(encoder), images()
+    theirs = by_captum(model, model.encoder[1], samples)
+    np.testing.assert_allclose(
+        grad_cam(model, samples, rng).pixels["image"], theirs, rtol=1e-4, atol=1e-5 * theirs.max()
+    )
+
+
+class Tokens(nn.Module):
+    """Patches that attend to each other: four axes again, of which two are tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.last = nn.Conv2d(1, 8, 7, stride=7), nn.Linear(8, 4)
+
+    def forward(self, value):
+        tokens = self.convolution(value).flatten(2).transpose(1, 2)
+        heads = tokens.unflatten(2, (2, 4)).transpose(1, 2)
+        attention = (heads @ heads.transpose(2, 3)).softmax(3)
+        return self.last((attention @ heads).transpose(1, 2).flatten(2).mean(1))
+
+
+def test_attention_between_tokens_is_no_map(rng):
+    model, samples = OneEncoder(Tokens), images()
+    theirs = by_captum(model, model.encoder.convolution, samples)
+    np.testing.assert_allclose(
+        grad_cam(model, samples, rng).pixels["image"], theirs, rtol=1e-4, atol=1e-5 * theirs.max()
+    )
+
+
+def test_an_encoder_without_a_map_is_refused(rng):
+    with pytest.raises(NotApplicableError, match="image 'image' passes none"):
+        grad_cam(OneEncoder(lambda: flat(nn.AvgPool2d(2))), images(), rng)
+    one_row = OneEncoder(lambda: flat(nn.Conv2d(1, 3, (28, 3))))
+    with pytest.raises(NotApplicableError, match="more than one pixel high and wide"):
+        grad_cam(one_row, images(), rng)
+
+
+def test_a_model_that_it_cannot_see_into_is_refused(kit, network, samples, rng):
+    class Whole:
+        modalities, groups = network.modalities, network.groups
+        encode, classify = network.encode, network.classify
+
+    with pytest.raises(NotApplicableError, match="encodes each image alone"):
+        grad_cam(Whole(), samples, rng)
+    tables = kit.network({"a": (3,), "b": (2,)})
+    with pytest.raises(NotApplicableError, match="needs an image"):
+        grad_cam(tables, kit.samples(tables.shapes, n=3), rng)
+
+
+def test_it_shows_what_speaks_for_the_predicted_class(rng):
+    """A bright spot on the left speaks for class 1, one on the right for class 0."""
+
+    def encoder():
+        layer = nn.Conv2d(1, 1, 1, bias=False)
+        nn.init.ones_(layer.weight)
+        return nn.Sequential(layer, nn.ReLU(), nn.AvgPool2d(8), nn.Flatten())
+
+    model = OneEncoder(encoder, size=16)
+    model.classify.weight.copy_(torch.tensor([[0.0, 1, 0, 1], [1, 0, 1, 0]]))
+    model.classify.bias.zero_()
+    image = torch.zeros(2, 1, 16, 16)
+    image[0, 0, :, :8], image[1, 0, :, 8:] = 1, 1
+    found = grad_cam(model, Samples({"image": image}), rng).pixels["image"]
+    assert model.classify(model.encoder(image)).argmax(1).tolist() == [1, 0]
+    # Its weights are spatial means: here they cancel, a known limit of the method.
+    assert not found.any()

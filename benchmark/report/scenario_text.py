@@ -26,7 +26,7 @@ GAP = "–"
 
 _N_COLUMNS = 12  # rows of the patients' table that one clinical table gets; generic columns, fewer
 _N_PAIRS = 10
-# Columns no wider than a number and its error, so that eight estimands fit into 80 columns.
+# Columns no wider than a number and its error, so that nine estimands fit into 80 columns.
 _HEADS = {
     "shapley": "Shapley",
     "permutation": "permu-\ntation",

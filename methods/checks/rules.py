@@ -22,7 +22,7 @@ from methods.checks.network import N_USUAL, USUAL, case, usual
 NEXT_TO_NOTHING = 0.02
 """The largest share of a modality that the model ignores."""
 
-_DATA_ESTIMANDS = ("information", "bayes_accuracy")
+_DATA_ESTIMANDS = ("information", "bayes_accuracy", "leave_one_out")
 
 
 # What it says

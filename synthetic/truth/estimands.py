@@ -36,6 +36,7 @@ MEANINGS: Mapping[str, str] = {
     "interaction": "share in the pairwise Shapley interactions of the variance of F",
     "information": "information about the label in one modality alone, in bits",
     "bayes_accuracy": "accuracy above chance that one modality alone allows at best",
+    "leave_one_out": "accuracy that is lost at best without a modality, the others used as well as can be",
 }
 """Estimand → what it means, in one line."""
 
@@ -51,8 +52,7 @@ class Truths(Mapping[str, Truth]):
         law: joint law of the latent features.
         labels: how labels follow from F.
         missing: full feature name → the rule by which its values are missing; that matters to ``sage``,
-        ``information`` and
-            ``bayes_accuracy`` only.
+            ``information``, ``bayes_accuracy`` and ``leave_one_out`` only.
         precision: standard error to reach where there is no closed form.
         use_cache: look on disk first, and keep what was worked out.
 
@@ -127,7 +127,7 @@ class Truths(Mapping[str, Truth]):
 
     @cached_property
     def class_game(self) -> ClassGame:
-        """The game behind information, Bayes accuracy and SAGE."""
+        """The game behind information, Bayes accuracy, leaving one out and SAGE."""
         return class_game(self.reduction, self.labels, self.thresholds, self.precision)
 
     @cached_property
@@ -265,6 +265,28 @@ def _bayes_accuracy(truths: Truths) -> Truth:
     )
 
 
+def _leave_one_out(truths: Truths) -> Truth:
+    """A(all) − A(all without i), A being the Bayes accuracy.
+
+    The population importance of Williamson, Gilbert, Simon & Carone (2021), "A general framework for
+    inference on algorithm-agnostic variable importance", with accuracy as the measure of predictiveness;
+    what LOCO (Lei, G'Sell, Rinaldo, Tibshirani & Wasserman 2018) estimates by training again.
+    """
+    game, n = truths.class_game, truths.reduction.n_players
+    everyone = 2**n - 1
+    without = game.accuracy[:, [everyone ^ 1 << player for player in range(n)]]
+    accuracy = game.accuracy.mean(0)
+    return _truth(
+        truths,
+        "leave_one_out",
+        game.accuracy[:, [everyone]] - without,
+        method=game.method,
+        unit="accuracy",
+        summary={"chance": float(accuracy[0]), "all": float(accuracy[-1])},
+        subsets={"accuracy": accuracy},
+    )
+
+
 _WORK: Mapping[str, Callable[[Truths], Truth]] = {
     "gradient": _gradient,
     "total_effect": _total_effect,
@@ -274,6 +296,7 @@ _WORK: Mapping[str, Callable[[Truths], Truth]] = {
     "interaction": _interaction,
     "information": _information,
     "bayes_accuracy": _bayes_accuracy,
+    "leave_one_out": _leave_one_out,
 }
 
 

@@ -514,7 +514,7 @@ def test_what_does_not_apply_here_hides_no_failure_there():
     assert "check_number_of_modalities" in failed(picky)
 
 
-@pytest.mark.parametrize("estimand", ["information", "bayes_accuracy"])
+@pytest.mark.parametrize("estimand", ["information", "bayes_accuracy", "leave_one_out"])
 def test_what_the_model_ignores_may_still_tell_of_the_patients(estimand):
     found = {
         finding.check: finding for finding in run_checks(Method("m", gives_everyone_something, estimand))

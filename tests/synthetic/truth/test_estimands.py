@@ -23,10 +23,10 @@ TWISTED = (Term(("a/x",), "tanh", weight=2.0) * Term(("b/x",)), Term(("b/x",)), 
 QUICK = Precision(first=16, last=16)
 
 
-def test_there_are_eight_estimands_each_with_a_meaning(work_out):
+def test_there_are_nine_estimands_each_with_a_meaning(work_out):
     truths = work_out(TWISTED, COVARIANCE, precision=QUICK)
     assert tuple(truths) == ESTIMANDS == tuple(MEANINGS)
-    assert len(truths) == len(ESTIMANDS) == 8
+    assert len(truths) == len(ESTIMANDS) == 9
     assert all(MEANINGS.values())
     for estimand, truth in truths.items():
         assert truth.estimand == estimand
@@ -170,7 +170,7 @@ def test_a_truth_is_recalled_as_it_was(work_out, cache, monkeypatch, terms, law)
     labels = Labels((0.3, 0.3, 0.4), noise=0.1)
     first = work_out(terms, law, labels, cache=True, precision=QUICK)
     kept = dict(first)
-    assert len(entries()) == 8
+    assert len(entries()) == 9
     again = work_out(terms, law, labels, cache=True, precision=QUICK)
     monkeypatch.setattr(Truths, "_work_out", None)  # nothing is worked out anew
     for estimand, truth in kept.items():

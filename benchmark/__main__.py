@@ -38,8 +38,7 @@ def list_names(
             for name in synthetic.scenarios()
         ],
         "methods": lambda: [
-            (name, f"targets {methods.get(name).estimand}", methods.get(name).citation)
-            for name in methods.names()
+            (name, _about_method(methods.get(name)), methods.get(name).citation) for name in methods.names()
         ],
         "models": lambda: [(name, "", models.describe(name)) for name in models.names()],
         "suites": lambda: [(name, "", suite.description) for name, suite in suites.SUITES.items()],
@@ -50,6 +49,10 @@ def list_names(
     for row in rows[what]():
         table.add_row(*row)
     terminal().print(table)
+
+
+def _about_method(method: methods.Method) -> str:
+    return f"targets {method.estimand}{', trains networks' if method.trains else ''}"
 
 
 app.command("run")(run_command.run)

@@ -8,7 +8,7 @@ import time
 import traceback
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -21,9 +21,10 @@ from benchmark import models, sandbox
 from benchmark.controls import CONTROLS
 from benchmark.door import find_answers, forget
 from benchmark.maps import MAP_CONTROLS, N_SCORED, TrueMaps, shrunk
-from benchmark.metering import meter
+from benchmark.metering import MeteredModel, meter
 from benchmark.models import HybridNetwork
 from benchmark.recall import network_folder, network_key
+from benchmark.retraining import Retraining
 from benchmark.said import Said, feature_shares
 from benchmark.store import CONTROL, Result, Status
 from benchmark.suite import Job, Stage
@@ -77,6 +78,8 @@ class Bench:
         learnt: fidelity of the model.
         modalities: of the data.
         true_maps: what maps of pixels are held against; None where the model sees no image.
+        train: the training split, for methods that train networks; None where there is nothing to train, or
+            nobody to do it.
         attributed: what was already attributed, for combinations to share.
         fates: what became of methods that said nothing, and why.
         answers: what in this process holds an answer; gone where a method runs in a process of its own.
@@ -89,6 +92,7 @@ class Bench:
     learnt: Fidelity
     modalities: tuple[Modality, ...]
     true_maps: TrueMaps | None = None
+    train: Samples | None = None
     attributed: dict[tuple[str, int, int], Said] = field(default_factory=dict)
     fates: dict[tuple[str, int, int], tuple[Status, str]] = field(default_factory=dict)
     answers: list[weakref.ref[object]] = field(default_factory=find_answers)
@@ -156,41 +160,49 @@ class Bench:
         """Run the project's own methods in one process apart, and keep what they say for `run` to find.
 
         A process a method costs a tenth of the work on small networks. Methods of others get one each, since
-        they may change whatever they like there; and so do, in `run`, all of them if that process is lost.
+        they may change whatever they like there; so do those that train, whose samples the rest must not
+        see; and so do, in `run`, all of them if that process is lost.
 
         Args:
             jobs: with their methods.
             limits: what each method may take; with a timeout, each needs a process that can be ended.
         """
-        own = [(job, method) for job, method in jobs if method is not None and is_built_in(method)]
+        own = [
+            (job, method)
+            for job, method in jobs
+            if method is not None and is_built_in(method) and not method.trains
+        ]
         if len(own) < 2 or not limits.apart or limits.timeout is not None or not sandbox.is_available():
             return
 
         try:
-            self._run_apart(own, self.explain, limits, set(self.attributed))
+            self._run_apart(own, limits, self.explain, set(self.attributed))
         except sandbox.SandboxError as error:
             logger.warning("The methods on %s are run one by one: %s", self.stage.scenario, error)
 
     def _run_apart(
         self,
         jobs: Iterable[tuple[Job, Method]],
-        explain: Samples,
         limits: Limits,
+        explain: Samples,
         known: set[tuple[str, int, int]],
+        *,
+        train: Samples | None = None,
     ) -> None:
         """Run methods in one process apart; keep what they say, and what became of those that say nothing.
 
         Args:
             jobs: with their methods.
-            explain: the samples that they get.
             limits: what each may take.
+            explain: the samples that they get.
             known: what was said before that they may share.
+            train: the training split, for those that train networks.
         """
 
         def work() -> list[list[list[Any]]]:
             # This process is a copy: what methods must not see goes here, and stays in the parent.
             self.attributed = {place: said for place, said in self.attributed.items() if place in known}
-            self.truth, self.true_maps, self.explain = {}, None, explain
+            self.truth, self.true_maps, self.explain, self.train = {}, None, explain, train
             forget(self.answers)
             fates = []
             for job, method in jobs:
@@ -223,7 +235,8 @@ class Bench:
             known = {place for place in self.attributed if place[0] in names}
             with_labels = method.needs_labels or any(part.needs_labels for part in method.components)
             explain = self.explain if with_labels else self.explain.without_labels()
-            self._run_apart([(job, method)], explain, limits, known)
+            train = self.train if method.trains else None
+            self._run_apart([(job, method)], limits, explain, known, train=train)
         return self.attributed.get(place, Said()), *self.fates.get(place, ("done", ""))
 
     def _attribute(self, job: Job, method: Method, budget: int | None) -> Said:
@@ -251,8 +264,10 @@ class Bench:
                     )
             else:
                 samples = self.explain.take(slice(0, job.n_explained)).as_float()
-                attribution = method.attribute(metered, samples, self._rng(job))
+                retrain = self._retraining(metered) if method.needs_training else None
+                attribution = method.attribute(metered, samples, self._rng(job), retrain=retrain)
                 calls, seconds = metered.model_calls, time.perf_counter() - start
+                seconds += 0.0 if retrain is None else retrain.recalled_seconds
             metered.check_budget()  # a method may have caught the error and gone on with what it had
             self.attributed[place] = Said.of(
                 attribution, tables=self._tables(), n_maps=N_SCORED, model_calls=calls, seconds=seconds
@@ -261,6 +276,12 @@ class Bench:
 
     def _tables(self) -> dict[str, int]:
         return {it.name: len(it.latents) for it in self.modalities if it.kind == "table"}
+
+    def _retraining(self, metered: MeteredModel) -> Retraining | None:
+        """Return what trains networks for one method; None on the oracle, where there is nothing to train."""
+        if self.train is None:
+            return None
+        return Retraining(self.stage, self.model, self.train, metered, fit=_trained)
 
     def _rng(self, job: Job) -> np.random.Generator:
         return numpy_rng("method", job.method, job.method_seed, self.stage.scenario)
@@ -271,12 +292,13 @@ def _place(job: Job, method: Method) -> tuple[str, int, int]:
     return method.name, job.method_seed, job.n_explained
 
 
-def set_up(stage: Stage, data_root: str | None = None) -> Bench:
+def set_up(stage: Stage, data_root: str | None = None, *, keep_train: bool = True) -> Bench:
     """Draw a stage's data and train or recall its model.
 
     Args:
         stage: data and model.
         data_root: folder with the OrganMNIST files.
+        keep_train: keep the training split, for methods that train networks.
     """
     scenario = stage.load_scenario()
     dataset = synthetic.generate(scenario, seed=stage.data_seed, n=stage.n_patients, data_root=data_root)
@@ -284,7 +306,7 @@ def set_up(stage: Stage, data_root: str | None = None) -> Bench:
         model: FusionModel = models.oracle(dataset, scenario.decision)
         explain, test = models.oracle_samples(dataset, "explain"), models.oracle_samples(dataset, "test")
     else:
-        model, explain, test = _trained(stage, dataset), dataset.explain, dataset.test
+        (model, _, _), explain, test = _trained(stage, dataset.train), dataset.explain, dataset.test
     truth = _truths(dataset)
     best = truth["bayes_accuracy"].summary if "bayes_accuracy" in truth else {}
     learnt = fidelity(
@@ -297,7 +319,8 @@ def set_up(stage: Stage, data_root: str | None = None) -> Bench:
     # Where an estimand is 0 for every modality (no interactions), there are no shares to compare with.
     telling = {name: found for name, found in truth.items() if found.informative}
     true_maps = None if stage.model == models.ORACLE else TrueMaps.of(dataset, scenario)
-    return Bench(stage, model, explain, telling, learnt, dataset.modalities, true_maps)
+    train = dataset.train if keep_train and stage.model != models.ORACLE else None
+    return Bench(stage, model, explain, telling, learnt, dataset.modalities, true_maps, train)
 
 
 def _truths(dataset: Dataset) -> dict[str, Truth]:
@@ -311,18 +334,35 @@ def _truths(dataset: Dataset) -> dict[str, Truth]:
     return found
 
 
-def _trained(stage: Stage, dataset: Dataset) -> HybridNetwork:
-    """Return the stage's network: from the cache where it was trained before, else trained and kept."""
-    folder, key = network_folder(), network_key(stage)
+def _trained(
+    stage: Stage, train: Samples, modalities: Sequence[str] = ()
+) -> tuple[HybridNetwork, float, bool]:
+    """Return the stage's network: from the cache where it was trained before, else trained and kept.
+
+    Args:
+        stage: data and model.
+        train: the training split.
+        modalities: what to train on, in order; none for all that there are.
+
+    Returns:
+        The network, the seconds that its training took, and whether it was recalled.
+    """
+    if modalities:
+        train = Samples({name: train.inputs[name] for name in modalities}, train.labels)
+    folder, key = network_folder(), network_key(stage, modalities)
     found = load_cached(key, folder=folder)
     if found is not None:
-        n_classes = len(dataset.thresholds) + 1
-        network = models.build(stage.model, input_shapes(dataset.train), n_classes=n_classes)
-        network.load_state_dict(found[0])
-        return network.eval().requires_grad_(requires_grad=False)
-    network = fit(stage.model, dataset.train, seed=stage.train_seed)
-    save_cached(key, network.state_dict(), {"stage": repr(stage)}, folder=folder)
-    return network
+        weights, about = found
+        n_classes = 2 if train.labels is None else int(train.labels.max()) + 1
+        network = models.build(stage.model, input_shapes(train), n_classes=n_classes)
+        network.load_state_dict(weights)
+        return network.eval().requires_grad_(requires_grad=False), float(about.get("seconds", 0)), True
+    start = time.perf_counter()
+    network = fit(stage.model, train, seed=stage.train_seed)
+    seconds = time.perf_counter() - start
+    about = {"stage": repr(stage), "modalities": ", ".join(train.inputs), "seconds": f"{seconds:.4f}"}
+    save_cached(key, network.state_dict(), about, folder=folder)
+    return network, seconds, False
 
 
 @contextmanager

@@ -175,6 +175,7 @@ class _MethodCosts:
     timings: Timings
     n_measured: int = 0
     n_assumed: int = 0
+    _n_modalities: dict[tuple[object, ...], int] = field(default_factory=dict)
 
     def seconds(self, jobs: Sequence[tuple[Job, Method | None]]) -> float:
         """Return what the jobs of a stage take: what a combination shares with others is done once."""
@@ -195,5 +196,16 @@ class _MethodCosts:
             self.n_measured += 1
             return earlier
         self.n_assumed += 1
+        if method.needs_training:
+            return self._retraining_seconds(job.stage)
         on_truth, on_network = _METHOD_SECONDS.get(method.name.partition("(")[0], _UNKNOWN_SECONDS)
         return (on_truth if job.stage.model == models.ORACLE else on_network) * job.n_explained / 2000
+
+    def _retraining_seconds(self, stage: Stage) -> float:
+        """Return what a network a modality takes; on the true decision function there is none to train."""
+        if stage.model == models.ORACLE:
+            return 0.0
+        what = (stage.scenario, stage.images, stage.features, stage.image_size, stage.definition)
+        if what not in self._n_modalities:
+            self._n_modalities[what] = len(stage.load_scenario().modalities)
+        return self._n_modalities[what] * _training_seconds(stage)

@@ -10,34 +10,49 @@ from torch import Tensor
 from methods.api import BudgetError, FusionModel, SeparableModel
 
 
-def meter(model: FusionModel, *, budget: int | None = None) -> MeteredModel | SeparableMeteredModel:
+def meter(
+    model: FusionModel, *, budget: int | None = None, beside: MeteredModel | None = None
+) -> MeteredModel | SeparableMeteredModel:
     """Return a model to hand to a method; it can encode one modality alone if the given one can.
 
     Args:
         model: what is to be explained.
         budget: model calls that the method may make; None for no limit.
+        beside: another model of the same method, whose count and budget this one shares; None for its own.
     """
     if isinstance(model, SeparableModel):
-        return SeparableMeteredModel(model, budget=budget)
-    return MeteredModel(model, budget=budget)
+        return SeparableMeteredModel(model, budget=budget, beside=beside)
+    return MeteredModel(model, budget=budget, beside=beside)
+
+
+class _Tally:
+    """What was asked of the models of one method, and what may be."""
+
+    __slots__ = ("budget", "classified", "encoded")
+
+    def __init__(self, budget: int | None) -> None:
+        self.budget = budget
+        self.encoded = 0.0
+        self.classified = 0
 
 
 class MeteredModel:
     """A fusion model that passes calls on and counts samples.
 
     ``n_encoded`` counts samples that were encoded (a single modality counts as its share of the modalities),
-    ``n_classified`` fusion vectors that were classified. Beyond its budget every call is a BudgetError.
+    ``n_classified`` fusion vectors that were classified, of all models of a method together. Beyond its
+    budget every call is a BudgetError.
     """
 
-    __slots__ = ("__budget", "__model", "groups", "modalities", "n_classified", "n_encoded")
+    __slots__ = ("__model", "__tally", "groups", "modalities")
 
-    def __init__(self, model: FusionModel, *, budget: int | None = None) -> None:
+    def __init__(
+        self, model: FusionModel, *, budget: int | None = None, beside: MeteredModel | None = None
+    ) -> None:
         self.__model = model
-        self.__budget = budget
+        self.__tally = _Tally(budget) if beside is None else beside.__tally  # noqa: SLF001 - its own kind
         self.modalities = tuple(model.modalities)
         self.groups = MappingProxyType(dict(model.groups))
-        self.n_encoded = 0.0
-        self.n_classified = 0
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return fusion features ``[n, d]``."""
@@ -50,20 +65,31 @@ class MeteredModel:
         return self.__model.classify(features)
 
     @property
+    def n_encoded(self) -> float:
+        """Samples encoded."""
+        return self.__tally.encoded
+
+    @property
+    def n_classified(self) -> int:
+        """Fusion vectors classified."""
+        return self.__tally.classified
+
+    @property
     def model_calls(self) -> int:
         """Samples evaluated: the larger of those encoded and those classified."""
         return max(round(self.n_encoded), self.n_classified)
 
     def check_budget(self) -> None:
         """Raise a BudgetError if more calls were asked for than there were to be."""
-        if self.__budget is not None and self.model_calls > self.__budget:
+        budget = self.__tally.budget
+        if budget is not None and self.model_calls > budget:
             raise BudgetError(
-                f"It asked for {self.model_calls:,} model calls or more; its budget is {self.__budget:,}."
+                f"It asked for {self.model_calls:,} model calls or more; its budget is {budget:,}."
             )
 
     def _count(self, *, encoded: float = 0, classified: int = 0) -> None:
-        self.n_encoded += encoded
-        self.n_classified += classified
+        self.__tally.encoded += encoded
+        self.__tally.classified += classified
         self.check_budget()
 
 
@@ -72,8 +98,10 @@ class SeparableMeteredModel(MeteredModel):
 
     __slots__ = ("__encode_modality",)
 
-    def __init__(self, model: SeparableModel, *, budget: int | None = None) -> None:
-        super().__init__(model, budget=budget)
+    def __init__(
+        self, model: SeparableModel, *, budget: int | None = None, beside: MeteredModel | None = None
+    ) -> None:
+        super().__init__(model, budget=budget, beside=beside)
         self.__encode_modality = model.encode_modality
 
     def encode_modality(self, name: str, value: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import methods
@@ -44,13 +44,15 @@ def network_folder() -> Path:
     return cache_folder() / "models"
 
 
-def network_key(stage: Stage) -> str:
+def network_key(stage: Stage, modalities: Sequence[str] = ()) -> str:
     """Return the name of a stage's trained network in the cache: whatever decides its weights.
 
     Args:
         stage: of a model that is trained.
+        modalities: those that it was trained on, in order, where they are not all.
     """
-    return content_key(model_fingerprint(stage.model), repr(stage), repr(PLANS[stage.model]))
+    some = [repr(tuple(modalities))] if modalities else []
+    return content_key(model_fingerprint(stage.model), repr(stage), repr(PLANS[stage.model]), *some)
 
 
 def code_fingerprint() -> str:

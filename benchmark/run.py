@@ -92,7 +92,8 @@ def execute(task: Task) -> list[Result]:
     """
     with single_thread():
         try:
-            bench = set_up(task.stage, task.data_root)
+            trains = any(method is not None and method.trains for _, _, method in task.jobs)
+            bench = set_up(task.stage, task.data_root, keep_train=trains)
         except Exception as exception:  # noqa: BLE001 - the other tasks of the run go on
             return _failed(task, exception)
         bench.attribute_together([(job, method) for job, _, method in task.jobs], task.limits)

@@ -120,7 +120,7 @@ def job_key(job: Job, method: Method | None) -> str:
 
 _HARNESS = tuple(
     f"benchmark/{name}.py"
-    for name in ("bench", "door", "localisation", "maps", "metering", "said", "sandbox")
+    for name in ("bench", "door", "localisation", "maps", "metering", "retraining", "said", "sandbox")
 )
 
 

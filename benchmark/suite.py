@@ -34,8 +34,8 @@ class Suite:
             its own.
         n_patients: patients a scenario, on the suite's own images; None for the scenario's own number.
         images: image sources of the scenarios by name.
-        methods: names of methods, with options where wanted; empty for every registered one. A function of
-            one's own (``module:function``) that stands alone runs beside every registered one.
+        methods: names of methods, with options where wanted; empty for every registered one that trains no
+            networks. A function of one's own (``module:function``) that stands alone runs beside those.
         n_explained: samples that a method gets.
         image_size: pixels a side of the scenarios by name; None for each one's own.
         features: latent features of the scenarios by name, on the suite's own images; None for each one's
@@ -122,9 +122,11 @@ def get(name: str) -> Suite:
 def choose_methods(asked: Sequence[str], *, otherwise: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the methods to run: those named, or else a suite's, or else all; own functions come on top.
 
+    Methods that train networks take many times as long as all others: they run where they are named.
+
     Args:
         asked: names, with options where wanted, and functions of one's own (``module:function``).
-        otherwise: what runs where no name is asked for; empty for every registered method.
+        otherwise: what runs where no name is asked for; empty for every registered method that trains none.
 
     Example:
         >>> choose_methods(["mine:norm", "lime", "gradient"])
@@ -133,7 +135,8 @@ def choose_methods(asked: Sequence[str], *, otherwise: Sequence[str] = ()) -> tu
         ('lime', 'mine:norm')
     """
     named = [name for name in asked if not is_own_function(name)]
-    named = named or [name for name in otherwise if not is_own_function(name)] or list(methods.names())
+    named = named or [name for name in otherwise if not is_own_function(name)]
+    named = named or [name for name in methods.names() if not methods.get(name).trains]
     own = [name for name in (asked or otherwise) if is_own_function(name)]
     return (*named, *own)
 

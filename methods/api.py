@@ -151,6 +151,11 @@ class Method:
                 f"{', '.join(get_args(Aggregation))}. Got {self.aggregation!r}."
             )
 
+    @property
+    def trains(self) -> bool:
+        """Whether it trains networks, or combines a method that does."""
+        return self.needs_training or any(component.trains for component in self.components)
+
     def with_options(self, options: Mapping[str, object]) -> Method:
         """Return the method with options set, and named after them: ``"lime(n_points=1000)"``."""
         if not options:

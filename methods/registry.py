@@ -35,6 +35,7 @@ from methods import (
     pattern,
     permutation,
     pixel_integrated_gradients,
+    retraining,
     saliency,
     shapley_sampling,
     smoothgrad,
@@ -79,6 +80,8 @@ _BUILT_IN = (
     occlusion.METHOD,
     patch_shap.METHOD,
     pattern.METHOD,
+    retraining.SINGLE,
+    retraining.LEAVE_ONE_OUT,
 )
 logger = logging.getLogger(__name__)
 
@@ -253,5 +256,7 @@ def _check_options(method: Method, options: Mapping[str, object]) -> None:
         return
     n_given = 1 if method.components else 3  # the component results, or model, samples and rng
     known = [parameter.name for parameter in parameters[n_given:]] + ["aggregation"]
+    if method.needs_training:
+        known = [name for name in known if name != "retrain"]  # that is the harness's to give
     for option in options:
         check_known(f"{method.name} option", option, known)

@@ -12,7 +12,7 @@ import torch
 
 from methods import api
 from methods.api import Attribution, FusionModel, Method, NotApplicableError
-from methods.checks.network import Case
+from methods.checks.network import Case, retrain
 from synthetic.threads import single_thread
 
 Check = Callable[[Method], None]
@@ -81,7 +81,7 @@ def attribute_as_it_is(
 ) -> Attribution:
     """Return what a method says of a model on the case's samples, which it may spoil."""
     try:
-        return method.attribute(model, case.samples, np.random.default_rng(seed))
+        return method.attribute(model, case.samples, np.random.default_rng(seed), retrain=retrain(case.model))
     except NotApplicableError:
         raise
     except (Exception, SystemExit) as error:

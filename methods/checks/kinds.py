@@ -16,7 +16,7 @@ from methods.checks.calling import (
     raised_by_the_contract,
     rule,
 )
-from methods.checks.network import USUAL, Bare, Shapes, case
+from methods.checks.network import USUAL, Bare, Shapes, case, retrain
 
 CALLS_A_SAMPLE = 2**15
 """Model calls that a method may need for one sample: half of what all subsets of 16 modalities take."""
@@ -104,7 +104,7 @@ def check_one_sample(method: Method) -> None:
     """One sample is explained, or refused with a clear word."""
     one = case(USUAL, n=1)
     try:
-        method.attribute(one.model, one.samples, np.random.default_rng(0))
+        method.attribute(one.model, one.samples, np.random.default_rng(0), retrain=retrain(one.model))
     except NotApplicableError:
         return
     except (Exception, SystemExit) as error:

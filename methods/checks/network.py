@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from methods.api import BudgetError, FusionModel
+from methods.api import BudgetError, FusionModel, Retrain, SeparableModel
 from synthetic.types import Samples
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -149,6 +149,43 @@ class Bare:
     def _check_limit(self) -> None:
         if self._limit is not None and self.model_calls > self._limit:
             raise BudgetError(f"More than {self._limit:,} samples were to be evaluated.")
+
+
+class Partial:
+    """A network that has some of another's modalities, and takes the rest for typical: all features 0.
+
+    It stands in for one that was trained on them, where nothing can be trained.
+
+    Args:
+        model: with features that are 0 on average.
+        modalities: what it has, in any order.
+    """
+
+    def __init__(self, model: SeparableModel, modalities: Sequence[str]) -> None:
+        self._model = model
+        self.modalities = tuple(name for name in model.modalities if name in modalities)
+        chosen = [model.groups[name] for name in self.modalities]
+        self._columns = torch.cat([torch.arange(it.start, it.stop) for it in chosen])
+        self._width = max(columns.stop for columns in model.groups.values())
+        widths = [it.stop - it.start for it in chosen]
+        self.groups: Mapping[str, slice] = _groups(dict(zip(self.modalities, widths, strict=True)))
+
+    def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return fusion features ``[n, d]``; inputs of other modalities are refused."""
+        if set(inputs) != set(self.modalities):
+            raise ValueError(f"The inputs must be of {', '.join(self.modalities)}. Got {', '.join(inputs)}.")
+        return torch.cat([self._model.encode_modality(name, inputs[name]) for name in self.modalities], dim=1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Return logits ``[n, classes]``."""
+        whole = features.new_zeros(len(features), self._width)
+        whole[:, self._columns] = features
+        return self._model.classify(whole)
+
+
+def retrain(model: SeparableModel) -> Retrain:
+    """Return what stands in for training a model anew: it hands out `Partial` ones."""
+    return lambda modalities: Partial(model, modalities)
 
 
 @dataclass(frozen=True)

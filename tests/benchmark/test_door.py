@@ -33,11 +33,17 @@ from synthetic.types import Dataset, Truth
 
 SCENARIO = "graded"
 N, N_EXPLAINED = 400, 40
+SPLITS = ("train", "explain", "test")
 ANSWERS = (Truth, Truths, Dataset, Result, ImageDraw, PixelTruth, TrueMaps)
 
 _NO_DATA = (type, types.ModuleType, str, bytes, int, float)
 
 needs_fork = pytest.mark.skipif(not sandbox.is_available(), reason="needs fork")
+
+
+def named(split, what):
+    """Return what a split's answers are called: those of the samples that methods get, by themselves."""
+    return what if split == "explain" else f"{split} {what}"
 
 
 class Spy:
@@ -50,8 +56,13 @@ class Spy:
             for name in ("gradient", "permutation")
         }
         # Of images: a table's columns are seen by the network as they are.
-        self.latents = repr(dataset.latents["explain"][:3, 0].tolist())
-        self.labels = repr(dataset.explain.labels[:N_EXPLAINED].tolist())
+        self.latents = {
+            repr(dataset.latents[split][:3, 0].tolist()): named(split, "latents") for split in SPLITS
+        }
+        self.labels = {
+            repr(getattr(dataset, split).labels[:N_EXPLAINED].tolist()): named(split, "labels")
+            for split in SPLITS
+        }
 
     def look(self, things):
         return sorted(set(filter(None, map(self._name, things))))
@@ -74,10 +85,10 @@ class Spy:
     def _name_of_array(self, values):
         if values.is_floating_point() and values.ndim == 2 and len(values) >= 3:
             rows = values[:3].detach()
-            if any(repr(rows[:, column].tolist()) == self.latents for column in range(rows.shape[1])):
-                return "latents"
+            columns = (repr(rows[:, column].tolist()) for column in range(rows.shape[1]))
+            return next((self.latents[column] for column in columns if column in self.latents), None)
         if values.dtype == torch.int64 and values.ndim == 1 and len(values) >= N_EXPLAINED:
-            return "labels" if repr(values[:N_EXPLAINED].tolist()) == self.labels else None
+            return self.labels.get(repr(values[:N_EXPLAINED].tolist()))
         return None
 
 
@@ -158,7 +169,7 @@ def only_what_is_new():
 
 
 @cache
-def spied(model_name, *, apart, needs_labels=False, forgetting=True):
+def spied(model_name, *, apart, needs_labels=False, needs_training=False, beside="gradient", forgetting=True):
     """Run a spy through the harness, after all else, and return what it found where."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder, only_what_is_new():
         # Whether a network is trained does not matter here.
@@ -170,28 +181,36 @@ def spied(model_name, *, apart, needs_labels=False, forgetting=True):
         # In a thread, the stack is that of the harness alone: pytest's leads to everything that tests hold.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(
-                spy_on, model_name, Path(folder), apart=apart, needs_labels=needs_labels
+                spy_on,
+                model_name,
+                Path(folder),
+                apart=apart,
+                needs_labels=needs_labels,
+                needs_training=needs_training,
+                beside=beside,
             ).result()
 
 
-def spy_on(model_name, folder, *, apart, needs_labels):
+def spy_on(model_name, folder, *, apart, needs_labels, needs_training, beside):
     spy, note = Spy(), folder / "found.json"
 
-    def method(model, samples, rng):
+    def method(model, samples, rng, **given):
+        if given:
+            given["network"] = given["retrain"](model.modalities[:2])
         found = {
-            "handed over": spy.look(handed_over([model, samples, rng])),
+            "handed over": spy.look(handed_over([model, samples, rng, *given.values()])),
             "stack": spy.look(on_the_stack()),
             "alive": spy.look(everything_alive()),
         }
         note.write_text(json.dumps(found), encoding="utf-8")
         return dict.fromkeys(model.modalities, 1.0)
 
-    own = Method("spy", method, "gradient", needs_labels=needs_labels)
+    own = Method("spy", method, "gradient", needs_labels=needs_labels, needs_training=needs_training)
     chosen = suite.plan(
         suite.get("smoke"),
         own_scenarios=(synthetic.scenario(SCENARIO),),
         model_names=(model_name,),
-        method_names=("gradient",),
+        method_names=(beside,),
         own_names=("spy",),
         n_patients=N,
         n_explained=N_EXPLAINED,
@@ -239,9 +258,37 @@ def test_labels_are_there_for_those_only_who_declare_them():
 
 
 @needs_fork
+@pytest.mark.parametrize("needs_labels", [False, True])
+def test_training_samples_are_there_for_those_only_who_declare_that_they_train(needs_labels):
+    found = spied("hybrid", apart=True, needs_training=True, needs_labels=needs_labels)
+    expected = ["labels", "train labels"] if needs_labels else ["train labels"]
+    assert found["handed over"] == expected
+    assert found["alive"] == expected
+    assert set(found["stack"]) <= set(expected)
+
+
+@needs_fork
+def test_beside_a_method_that_trains_no_training_samples_are_left_for_others():
+    assert spied("hybrid", apart=True, beside="leave_one_out") == {
+        "handed over": [],
+        "stack": [],
+        "alive": [],
+    }
+    # They are in the harness's own process, for the method that trains.
+    kept = spied("hybrid", apart=False, beside="leave_one_out")
+    assert kept["handed over"] == []
+    assert "train labels" in kept["stack"]
+
+
+def test_in_the_harness_own_process_training_leads_to_training_samples_alone():
+    assert spied("hybrid", apart=False, needs_training=True)["handed over"] == ["train labels"]
+
+
+@needs_fork
 def test_the_spy_finds_what_is_not_forgotten():
     found = spied("hybrid", apart=True, forgetting=False)
     assert {"ImageDraw", "Result", "latents", "gradient", "permutation"} <= set(found["alive"])
+    assert {"train latents", "test latents"} <= set(found["alive"])
     assert {"Result", "gradient", "permutation"} <= set(found["stack"])
 
 

@@ -83,6 +83,8 @@ def test_the_built_in_methods():
         "occlusion",
         "patch_shap",
         "pattern",
+        "single_modality",
+        "leave_one_out",
     )
     for name in methods.names():
         method = methods.get(name)

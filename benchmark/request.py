@@ -135,7 +135,7 @@ class Request:
             model_names=self.model_names,
             method_names=self.method_names,
             own_names=tuple(method.name for method in self.own_methods),
-            with_maps=any(method.estimand == PIXELS for method in self.own_methods),
+            own_drawers=tuple(it.name for it in self.own_methods if it.estimand == PIXELS),
             n_seeds=self.n_seeds,
             n_patients=self.n_patients,
             n_explained=self.n_explained,

@@ -24,6 +24,8 @@ from synthetic import Scenario
 from synthetic import images as sources
 from synthetic.names import check_known
 
+_SUITE, _SUITE_OF_PIXELS = "smoke", "pixels"
+
 Watch = Callable[[Event], None]
 
 
@@ -138,7 +140,7 @@ def evaluate(
     function: Callable[..., object] | Method,
     *,
     estimand: str = "gradient",
-    suite: str = "smoke",
+    suite: str | None = None,
     scenarios: Iterable[str | Path | Scenario] = (),
     images: str = "phantom",
     data_root: Path | None = None,
@@ -152,7 +154,8 @@ def evaluate(
         function: ``(model, samples, rng)`` → local attributions ``[n, d]`` or global values ``[d]`` over the
             model's fusion features, or modality → value; or a ``methods.Method``.
         estimand: the truth that it targets, one of ``methods.TARGETS``.
-        suite: which scenarios and models.
+        suite: which scenarios and models; None for ``smoke``, which trains no network, or for ``pixels`` if
+            that is what it targets: the true decision function sees no images.
         scenarios: instead of the suite's: names, TOML files or ``synthetic.Scenario`` objects.
         images: image source.
         data_root: folder with the OrganMNIST files.
@@ -179,6 +182,7 @@ def evaluate(
     """
     check_known("estimand", estimand, methods.TARGETS)
     method = methods.as_method(function, estimand=estimand)
+    suite = suite or (_SUITE_OF_PIXELS if method.estimand == methods.PIXELS else _SUITE)
     request = Request.from_options(
         suite=suite,
         scenarios=scenarios,

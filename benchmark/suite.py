@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
@@ -73,6 +73,8 @@ _KNOWN = (
     "calibrated_gradient",
 )
 
+_OF_PIXELS = ("saliency", "pixel_integrated_gradients", "grad_cam", "occlusion", "patch_shap", "pattern")
+
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
     for suite in (
@@ -90,7 +92,7 @@ SUITES: Mapping[str, Suite] = {
             "the eight cases of Azmat & Alessio (2022), on the true decision function and trained networks",
             _PAPER,
             (models.ORACLE, "hybrid"),
-            methods=_KNOWN,
+            methods=(*_KNOWN, "saliency", "grad_cam", "pattern"),
         ),
         Suite(
             "catalogue",
@@ -98,6 +100,14 @@ SUITES: Mapping[str, Suite] = {
             synthetic.scenarios(),
             (models.ORACLE,),
             n_seeds=1,
+        ),
+        Suite(
+            "pixels",
+            "where in the images: seven scenarios that read different pixels, methods that draw maps",
+            ("paper-F0", "paper-F7", "suppressor", "fatty-liver", "shortcut", "lesion", "size-64"),
+            ("hybrid",),
+            n_seeds=1,
+            methods=_OF_PIXELS,
         ),
         Suite(
             "full",
@@ -270,7 +280,7 @@ def plan(
     model_names: tuple[str, ...] | None = None,
     method_names: tuple[str, ...] | None = None,
     own_names: tuple[str, ...] = (),
-    with_maps: bool = False,
+    own_drawers: Collection[str] = (),
     n_seeds: int | None = None,
     n_patients: int | None = None,
     n_explained: int | None = None,
@@ -289,8 +299,8 @@ def plan(
         model_names: instead of the suite's.
         method_names: instead of the suite's; controls are always added.
         own_names: names of methods that are in no registry.
-        with_maps: whether one of those targets pixels; controls of maps are then added, as they are where one
-            of ``method_names`` does.
+        own_drawers: those of them that target pixels. Such methods do not run on the oracle, which sees no
+            images; beside them run the controls of maps.
         n_seeds: instead of the suite's.
         n_patients: instead of the suite's, which counts on its own images only; on others, each scenario's
             own number.
@@ -312,8 +322,11 @@ def plan(
     everyone = _method_names(chosen, own_names)
     sources = suite.images if images is None else (images,) if isinstance(images, str) else tuple(images)
     scenarios = _scenarios(suite, sources, features, image_size, own_scenarios)
-    with_maps = with_maps or any(methods.get(name).estimand == methods.PIXELS for name in chosen)
-    on_map = {source: _map_controls(source) if with_maps else () for source in get_args(Source)}
+    drawers = {name for name in chosen if methods.get(name).estimand == methods.PIXELS} | {*own_drawers}
+    on_oracle = tuple(name for name in everyone if name not in drawers)
+    on_network = {
+        source: (*everyone, *(_map_controls(source) if drawers else ())) for source in get_args(Source)
+    }
     n_jobs = n_seeds * len(scenarios) * len(chosen_models) * len(everyone)
     if n_jobs > _MOST_JOBS:
         raise ValueError(
@@ -342,7 +355,7 @@ def plan(
     return [
         Job(stage, method=method, method_seed=stage.data_seed, n_explained=n_explained)
         for stage in stages
-        for method in (*everyone, *(() if stage.model == models.ORACLE else on_map[stage.images]))
+        for method in (on_oracle if stage.model == models.ORACLE else on_network[stage.images])
     ]
 
 

@@ -293,7 +293,7 @@ def test_what_is_finer_than_a_modality_is_scored_alike_wherever_the_method_runs(
         model_names=("oracle", "hybrid"),
         method_names=("permutation",),
         own_names=("mine",),
-        with_maps=True,
+        own_drawers=("mine",),
         n_patients=400,
         n_explained=40,
         n_seeds=1,
@@ -316,11 +316,10 @@ def test_what_is_finer_than_a_modality_is_scored_alike_wherever_the_method_runs(
     assert set(mine.pixels) == set(mine.maps) == {"axial", "coronal"}
     assert mine.pixels["axial"]["n_maps"] == 30
     assert found["paper-F7", "hybrid", "true_mask"].pixels["axial"]["average_precision"] == 1
-    assert found["paper-F7", "oracle", "mine"].pixels == {}
-    assert ("paper-F7", "oracle", "true_mask") not in found
+    assert not {"mine", "true_mask"} & {method for _, model, method in found if model == "oracle"}
     assert mine.importances_se == dict.fromkeys(mine.importances, 0.1)
     assert mine.feature_truth == {}  # F7 reads images alone
-    product = found["product", "oracle", "mine"]
+    product = found["product", "hybrid", "mine"]
     assert set(product.features) == {"clinical_a", "clinical_b"}
     assert len(product.interactions) == 6
     assert any(value for *_, value, _ in product.pair_truth)

@@ -11,15 +11,21 @@ from benchmark import suite
 from benchmark.controls import CONTROLS
 from benchmark.maps import MAP_CONTROLS
 
+DRAWERS = ("saliency", "grad_cam", "pattern")
+
 
 def test_the_paper_suite_is_eight_cases_on_oracle_and_network_with_three_seeds():
     jobs = suite.plan(suite.get("paper"))
     assert {job.stage.scenario for job in jobs} == {f"paper-F{case}" for case in range(8)}
     assert {job.stage.model for job in jobs} == {"oracle", "hybrid"}
     assert {job.stage.data_seed for job in jobs} == {0, 1, 2}
-    per_stage = len(suite.get("paper").methods) + len(CONTROLS)
-    assert per_stage > len(CONTROLS) + 6
-    assert len(jobs) == 8 * 2 * 3 * per_stage
+    per_oracle, per_network = (
+        sum(job.stage.model == model for job in jobs) / 24 for model in ("oracle", "hybrid")
+    )
+    n_drawers = len(DRAWERS)  # on networks alone: the oracle sees no images
+    assert per_oracle == len(suite.get("paper").methods) - n_drawers + len(CONTROLS)
+    assert per_network == per_oracle + n_drawers + len(MAP_CONTROLS)
+    assert per_oracle > len(CONTROLS) + 6
     assert len(set(jobs)) == len(jobs)
 
 
@@ -46,8 +52,9 @@ def test_the_jobs_of_the_built_in_suites_in_their_order(name, model_names, n_see
             n_explained=2000,
         )
         for seed, case, model, method in product(
-            range(n_seeds), range(8), model_names, (*suite.get(name).methods, "truth", "random", "uniform")
+            range(n_seeds), range(8), model_names, (*suite.get(name).methods, *CONTROLS, *MAP_CONTROLS)
         )
+        if model != "oracle" or (method not in MAP_CONTROLS and method not in DRAWERS)
     ]
     assert suite.plan(suite.get(name)) == expected
 
@@ -102,7 +109,7 @@ def test_phantoms_use_the_scenarios_own_number():
     ("call", "message"),
     [
         (lambda: suite.get("papr"), "Did you mean 'paper'"),
-        (lambda: suite.get("xyz"), "There are smoke, paper, catalogue, full"),
+        (lambda: suite.get("xyz"), "There are smoke, paper, catalogue, pixels, full"),
         (lambda: suite.plan(suite.get("smoke"), n_seeds=0), "number of seeds must be at least 1. Got 0"),
         (
             lambda: suite.plan(suite.get("smoke"), n_explained=1),
@@ -234,14 +241,13 @@ def test_where_a_method_targets_pixels_there_are_controls_of_maps():
         jobs = suite.plan(suite.get("paper"), method_names=("gradient",), n_seeds=1, **options)
         return {(job.stage.model, job.method) for job in jobs if job.stage.scenario == "paper-F0"}
 
-    plain, drawn = methods_of(), methods_of(own_names=("mine",), with_maps=True)
+    plain, drawn = methods_of(), methods_of(own_names=("mine",), own_drawers=("mine",))
     assert {name for _, name in plain} == {"gradient", *CONTROLS}
     assert drawn - plain == {
-        ("oracle", "mine"),
         ("hybrid", "mine"),
         *(("hybrid", name) for name in MAP_CONTROLS),
     }
-    on_scans = methods_of(own_names=("mine",), with_maps=True, images="organamnist")
+    on_scans = methods_of(own_names=("mine",), own_drawers=("mine",), images="organamnist")
     assert {name for model, name in on_scans if model == "hybrid"} == {"gradient", "mine", "scan", *CONTROLS}
     with pytest.raises(ValueError, match=r"'edges' is taken"):
         methods_of(own_names=("edges",))

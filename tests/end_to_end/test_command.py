@@ -195,7 +195,7 @@ def test_trained_networks_give_the_same_numbers_with_one_worker_or_two(plumbline
         out = f"trained-{workers}"
         done = plumbline(
             *("run", "paper", *SMALL, "--scenario", "paper-F4"),
-            *("--model", "hybrid", "--method", "gradient", "--method", "leave_one_out"),
+            *("--model", "hybrid", "--method", "gradient", "--method", "lime"),
             *("--workers", workers, "--out", out),
             cwd=folder,
         )

@@ -84,12 +84,13 @@ def _maps(model: SeparableModel, name: str, value: Tensor, slopes: Tensor) -> np
 
 def _last(name: str, maps: Sequence[Tensor], encoded: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
     """Return the last feature maps that the encoding depends on, and ∂s by them."""
-    usable = [activation for activation in maps if activation.requires_grad]
-    if usable and encoded.requires_grad:
-        gradients = torch.autograd.grad(encoded, usable, slopes, allow_unused=True)
-        for activation, gradient in zip(reversed(usable), reversed(gradients), strict=True):
-            if gradient is not None:
-                return activation.detach(), gradient
+    for activation in reversed(maps):
+        if not (activation.requires_grad and encoded.requires_grad):
+            continue
+        # One at a time: the way back is short to the last ones, and long to all of them.
+        (gradient,) = torch.autograd.grad(encoded, activation, slopes, retain_graph=True, allow_unused=True)
+        if gradient is not None:
+            return activation.detach(), gradient
     raise NotApplicableError(
         f"needs the result of a convolution that still has a place, more than one pixel high and wide, and "
         f"image {name!r} passes none"

@@ -14,7 +14,7 @@ from synthetic.types import Samples
 class OneEncoder(nn.Module):
     """An image through any encoder, and a head."""
 
-    def __init__(self, encoder, size=28, n_classes=2, seed=1):
+    def __init__(self, encoder, size=28, n_classes=2, seed=2):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -72,7 +72,7 @@ def test_noise_smooths_a_kink_in_closed_form(kit):
     ).pixels["image"][0]
     assert found[0, 0] == pytest.approx(0, abs=0.2)
     assert found[0, 1] == pytest.approx(1, abs=1e-3)
-    assert found[1:].mean() == pytest.approx(0.3829, abs=0.01)  # 2Φ(0.5) − 1
+    assert found[1:].mean() == pytest.approx(0.3829, abs=0.02)  # 2Φ(0.5) − 1
 
 
 @pytest.mark.parametrize("options", [{"noise": -0.1}, {"noise": float("nan")}, {"n_copies": 0}])

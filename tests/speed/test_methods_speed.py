@@ -20,12 +20,19 @@ from benchmark.models import HybridNetwork
 from methods import evaluation, kernel_shap
 from methods.deeplift import deeplift, deeplift_shap
 from methods.feature_ablation import ablation
+from methods.grad_cam import grad_cam
 from methods.gradient import local_gradients
 from methods.input_x_gradient import gradient_times_input
 from methods.integrated_gradients import expected_gradients, integrated_gradients
 from methods.lime import local_coefficients
 from methods.lrp import relevance
+from methods.occlusion import occlusion
+from methods.patch_shap import patch_shapley_values
+from methods.pattern import activation_patterns
 from methods.permutation import accuracy_loss
+from methods.pixel_integrated_gradients import integrated_pixels
+from methods.pixel_maps import log_odds
+from methods.saliency import saliency
 from methods.shapley_sampling import sampled_shapley_values
 from methods.smoothgrad import smoothed_gradients
 from synthetic.types import Samples
@@ -403,3 +410,134 @@ def test_shapley_sampling_by_captum(network, by_captum):
             return explainer.attribute(features, start, target=1, n_samples=n_orders)
 
     by_captum(explain, sampled_shapley_values, n=N_FEW, rounds=1, times_noise=2)
+
+
+# Pixels: from the images on, maps of N_FEW samples
+
+
+@pytest.fixture
+def maps_by_captum(network, labelled, timed):
+    """Return a function that times captum on all inputs, and asserts that our maps are the same."""
+
+    def compare(explain, ours, *, rounds=3, of_predicted=False):
+        samples = labelled(N_FEW)
+        target = evaluation.fusion_features(network, samples)[1]
+        if of_predicted:
+            target = network(samples.inputs).argmax(1)
+
+        def score(*values):
+            shown = dict(zip(samples.inputs, values, strict=True))
+            return log_odds(network(shown), target.repeat(len(values[0]) // N_FEW))
+
+        def both():
+            axial, coronal, *_ = explain(score, tuple(samples.inputs.values()))
+            return torch.cat([axial, coronal], dim=1).detach()
+
+        theirs = timed(both, N_FEW, rounds=rounds)
+        found = ours(network, samples, rng()).pixels
+        expected = np.stack([found["axial"], found["coronal"]], axis=1)
+        np.testing.assert_allclose(theirs, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+    return compare
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(saliency, marks=pytest.mark.benchmark(group="saliency")),
+        pytest.param(integrated_pixels, marks=pytest.mark.benchmark(group="pixel_integrated_gradients")),
+        pytest.param(grad_cam, marks=pytest.mark.benchmark(group="grad_cam")),
+        pytest.param(occlusion, marks=pytest.mark.benchmark(group="occlusion")),
+        pytest.param(patch_shapley_values, marks=pytest.mark.benchmark(group="patch_shap")),
+        pytest.param(activation_patterns, marks=pytest.mark.benchmark(group="pattern")),
+    ],
+)
+def test_our_maps(network, labelled, timed, method):
+    samples = labelled(N_FEW)
+
+    def maps():
+        found = method(network, samples, rng()).pixels
+        return np.stack([found["axial"], found["coronal"]])
+
+    assert timed(maps, N_FEW, rounds=3).shape == (2, N_FEW, 28, 28)
+
+
+@pytest.mark.benchmark(group="saliency")
+def test_saliency_by_captum(maps_by_captum):
+    def explain(score, inputs):
+        return captum.attr.Saliency(score).attribute(
+            tuple(value.clone().requires_grad_() for value in inputs)
+        )
+
+    maps_by_captum(explain, saliency)
+
+
+@pytest.mark.benchmark(group="pixel_integrated_gradients")
+def test_pixel_integrated_gradients_by_captum(maps_by_captum):
+    def explain(score, inputs):
+        means = tuple(value.mean(0, keepdim=True) for value in inputs)
+        explainer = captum.attr.IntegratedGradients(score)
+        return explainer.attribute(inputs, means, n_steps=50, method="gausslegendre")
+
+    maps_by_captum(explain, integrated_pixels)
+
+
+@pytest.mark.benchmark(group="grad_cam")
+def test_grad_cam_by_captum(network, maps_by_captum):
+    """The network encodes both images in one batch, so that one layer's map is that of both."""
+
+    def explain(score, inputs):
+        leaves = tuple(value.clone().requires_grad_() for value in inputs)
+        explainer = captum.attr.LayerGradCam(score, network.encoder[0])
+        coarse = explainer.attribute(leaves, relu_attributions=True)
+        return captum.attr.LayerAttribution.interpolate(coarse, (28, 28), "bilinear").chunk(2)
+
+    maps_by_captum(explain, grad_cam, of_predicted=True)
+
+
+@pytest.mark.benchmark(group="occlusion")
+def test_occlusion_by_captum(maps_by_captum):
+    def explain(score, inputs):
+        means = tuple(value.mean(0, keepdim=True).expand_as(value) for value in inputs)
+        windows = ((1, 4, 4), (1, 4, 4), (1,), (1,))
+        with torch.no_grad():
+            return captum.attr.Occlusion(score).attribute(
+                inputs, windows, ((1, 2, 2), (1, 2, 2), (1,), (1,)), baselines=means
+            )
+
+    maps_by_captum(explain, occlusion, rounds=1)
+
+
+@pytest.mark.benchmark(group="patch_shap")
+def test_patch_shap_by_captum(network, labelled, timed):
+    """As many random orders of the same players; captum's are not in pairs, and share nothing."""
+    samples = labelled(N_FEW)
+    target = evaluation.fusion_features(network, samples)[1]
+    side = torch.arange(28) // 4
+    patches = side[:, None] * 7 + side
+    players = (
+        patches[None, None],
+        49 + patches[None, None],
+        *(torch.arange(a, a + 10)[None] for a in (98, 108)),
+    )
+    names = tuple(samples.inputs)
+
+    def score(*values):
+        return log_odds(network(dict(zip(names, values, strict=True))), target)
+
+    def explain():
+        values = tuple(samples.inputs.values())
+        means = tuple(value.mean(0, keepdim=True) for value in values)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            found = captum.attr.ShapleyValueSampling(score).attribute(
+                values, means, feature_mask=players, n_samples=16
+            )
+        return torch.stack(found[:2]).squeeze(2) / 16
+
+    theirs = timed(explain, N_FEW, rounds=1)
+
+    def ours(generator):
+        found = patch_shapley_values(network, samples, generator).pixels
+        return np.stack([found["axial"], found["coronal"]])
+
+    assert_agree(theirs, ours(rng()), noise=1.5 * spread(ours))

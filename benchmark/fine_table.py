@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import models, score
-from benchmark.maps import MAP_CONTROLS
+from benchmark.maps import MAP_CONTROLS, MASK
 from benchmark.store import CONTROL, Result
 from benchmark.table import SCORES, counting, frame_of, identity, learnt, pooled, score_vectors, summary
 from methods.api import PIXELS
@@ -184,16 +184,20 @@ def pixels_board(frame: pd.DataFrame) -> pd.DataFrame:
 def maps(results: Sequence[Result]) -> dict[str, dict[tuple[str, str], dict[str, list[str]]]]:
     """Return model → scenario and image → method or control → its first maps, of the first data seed.
 
-    Only images in which F reads, where that is known.
+    Only images in which F reads, where that is known, and on which a method drew something.
     """
+    known: dict[tuple[str, str], set[str]] = {
+        (result.job["model"], result.job["scenario"]): set(result.pixels)
+        for result in results
+        if result.job["method"] == MASK and result.maps
+    }
     found: dict[str, dict[tuple[str, str], dict[str, list[str]]]] = {}
     for result in results:
+        model, scenario = result.job["model"], result.job["scenario"]
         for image, drawn in result.maps.items():
-            if result.pixels and image not in result.pixels:
-                continue
-            place = found.setdefault(result.job["model"], {}).setdefault((result.job["scenario"], image), {})
-            place[result.job["method"]] = drawn
-    for shown in found.values():
-        for place in [place for place, drawn in shown.items() if set(drawn) <= set(MAP_CONTROLS)]:
-            del shown[place]
-    return found
+            if image in known.get((model, scenario), (image,)):
+                found.setdefault(model, {}).setdefault((scenario, image), {})[result.job["method"]] = drawn
+    return {
+        model: {place: drawn for place, drawn in shown.items() if not set(drawn) <= set(MAP_CONTROLS)}
+        for model, shown in found.items()
+    }

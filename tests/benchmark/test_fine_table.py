@@ -148,12 +148,17 @@ def test_pictures_are_of_images_with_a_method_on_them():
     results = [
         with_maps("m", "paper-F0"),
         with_maps("scan", "paper-F0", targets="control"),
+        with_maps("true_mask", "paper-F0", targets="control"),
         with_maps("scan", "paper-F1", targets="control"),
-        result(parts={"maps": {"axial": drawn("x")["x"]}}, scenario="on scans"),
+        # F does not read the image: nothing is scored there.
+        result("m", scenario="paper-F2", parts={"maps": {"axial": drawn("x")["x"]}}),
+        result("true_mask", scenario="paper-F2", parts={"maps": {"axial": drawn("x")["x"]}}),
+        # Nobody knows.
+        result("m", scenario="on scans", parts={"maps": {"axial": drawn("x")["x"]}}),
     ]
     found = fine_table.maps(results)["hybrid"]
     assert {place: set(maps) for place, maps in found.items()} == {
-        ("paper-F0", "axial"): {"m", "scan"},
+        ("paper-F0", "axial"): {"m", "scan", "true_mask"},
         ("on scans", "axial"): {"m"},
     }
 

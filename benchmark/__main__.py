@@ -12,7 +12,7 @@ from rich.table import Table
 
 import methods
 import synthetic
-from benchmark import cache_command, check_command, models, run_command, scenario_commands
+from benchmark import cache_command, check_command, gate_commands, models, run_command, scenario_commands
 from benchmark import suite as suites
 from benchmark.terminal import terminal
 from synthetic.names import printable
@@ -61,6 +61,9 @@ app.command("check-method")(check_command.check_method)
 app.command("show")(scenario_commands.show)
 app.command("truths")(scenario_commands.truths)
 app.add_typer(cache_command.app, name="cache")
+app.command("check")(gate_commands.check)
+app.command("compare")(gate_commands.compare_runs)
+app.add_typer(gate_commands.app, name="baseline")
 
 
 # Typer may bring a click of its own, whose exceptions are not those of the package click.

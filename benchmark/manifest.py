@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from benchmark.recall import code_fingerprint
 from benchmark.request import Request
+from benchmark.suite import Job
 from synthetic import images as sources
 
 _PACKAGES = (
@@ -48,6 +50,7 @@ def manifest(request: Request, command: str) -> dict[str, object]:
             name: sorted({getattr(stage, name) for stage in stages}) for name in ("data_seed", "train_seed")
         }
         | {"method_seed": sorted({job.method_seed for job in jobs})},
+        "settings": _settings(jobs),
         "data_md5": {
             origin.scans.name: origin.md5
             for stage in stages
@@ -68,6 +71,13 @@ def manifest(request: Request, command: str) -> dict[str, object]:
         },
         "threads_per_worker": 1,
     }
+
+
+def _settings(jobs: Sequence[Job]) -> list[dict[str, object]]:
+    """Return what each scenario was made of: what must be the same for runs to be compared."""
+    names = ("scenario", "images", "features", "model", "image_size", "n_patients", "definition")
+    found = {(*(getattr(job.stage, name) for name in names), job.n_explained): None for job in jobs}
+    return [dict(zip((*names, "n_explained"), facts, strict=True)) for facts in found]
 
 
 def commit() -> str | None:

@@ -8,7 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.fine_table import FEATURES, PAIRS
-from benchmark.report.text import escape, markdown, number
+from benchmark.report.markdown import escape
+from benchmark.report.markdown import table as markdown
+from benchmark.report.text import number
 from benchmark.store import CONTROL
 from synthetic.names import printable
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -15,6 +14,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.report.markdown import code, escape
+from benchmark.report.markdown import table as markdown
 from benchmark.table import failures, skipped
 from synthetic.names import printable
 
@@ -105,7 +106,7 @@ def leaderboard_markdown(
     columns = {key: head for key, head in _COLUMNS.items() if not _needless(board, key)}
     parts = [
         f"# {escape(title)}",
-        f"Made by {_code(command)}.",
+        f"Made by {code(command)}.",
         markdown([*columns.values()], [[*map(escape, cells)] for cells in _cells(board, columns)]),
         _LEGEND,
         chance_note(scores),
@@ -246,27 +247,3 @@ def _fidelity(fidelity: pd.DataFrame) -> str:
     return markdown(
         ["case", "model", "networks", "accuracy", "AUROC", "R² of logit and F", "learnt", ""], rows
     )
-
-
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """Return a table of cells that are Markdown already: names in them went through `escape`."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_SIGNS = re.compile(r"[\\`*\[\]<>|$~&]|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown would take for its own; inside a word, an underscore stands for itself."""
-
-
-def escape(text: str) -> str:
-    """Return a text such that Markdown shows it as it stands, in one line; names are their authors' own."""
-    line = printable(text).replace("\n", " ")
-    return _SIGNS.sub(lambda sign: _ENTITIES.get(sign[0], f"\\{sign[0]}"), line)
-
-
-def _code(text: str) -> str:
-    """Return a text as a code span, which ends only with more backticks than the text has in a row."""
-    line = printable(text).replace("\n", " ")
-    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
-    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"

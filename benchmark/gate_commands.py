@@ -1,0 +1,143 @@
+"""The ``plumbline check``, ``compare`` and ``baseline`` commands: what a change did to accuracy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from benchmark import baseline as baselines
+from benchmark.regression import Rules, compare, moves, shared
+from benchmark.report.verdict import (
+    as_document,
+    headline,
+    junit_report,
+    markdown_report,
+    moves_table,
+    terminal_report,
+)
+from benchmark.terminal import terminal
+from synthetic.cache import replacing
+from synthetic.names import printable
+
+EXIT_FELL = 1
+
+_RMSE = Rules.rmse_margin
+_RBO = Rules.rbo_margin
+_BEYOND_ROUNDING = 0.001
+
+app = typer.Typer(help="The numbers that a check compares with.", no_args_is_help=True)
+
+RunPath = Annotated[Path, typer.Argument(help="a run's folder, or its scores.csv")]
+
+
+def check(
+    run: RunPath,
+    *,
+    baseline: Annotated[
+        Path, typer.Option(help="folder of the baseline ('plumbline baseline update'), or a scores.csv")
+    ],
+    rmse_margin: Annotated[float, typer.Option(help="pooled RMSE may rise by so much")] = _RMSE,
+    rbo_margin: Annotated[float, typer.Option(help="mean RBO may fall by so much")] = _RBO,
+    confidence: Annotated[
+        float, typer.Option(help="1 − the chance that the whole check fails when nothing changed")
+    ] = Rules.confidence,
+    junit: Annotated[Path | None, typer.Option(help="write JUnit XML for a CI system there")] = None,
+    summary: Annotated[Path | None, typer.Option(help="write Markdown for a pull request there")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print the findings as one JSON document instead of a table")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="show what is unchanged, too")] = False,
+) -> None:
+    """Compare a run with a baseline, and fail if a method became less accurate beyond noise.
+
+    Exit code 0: nothing fell; 1: a method's accuracy fell, or results are missing or failed; 2: the two
+    cannot be compared, or wrong input.
+    """
+    here, there = baselines.read(run), baselines.read(baseline)
+    baselines.check_settings(here, there)
+    found = compare(here.table, there.table, Rules(rmse_margin, rbo_margin, confidence))
+    if junit is not None:
+        _write(junit, junit_report(found))
+    if summary is not None:
+        _write(summary, markdown_report(found))
+    if as_json:
+        typer.echo(json.dumps(as_document(found), indent=1))
+    else:
+        terminal().print(terminal_report(found, everything=everything))
+    if not found.passed:
+        raise typer.Exit(EXIT_FELL)
+
+
+def compare_runs(
+    before: RunPath,
+    now: RunPath,
+    *,
+    rmse_margin: Annotated[
+        float, typer.Option(help="smaller changes of RMSE do not count")
+    ] = _BEYOND_ROUNDING,
+    rbo_margin: Annotated[float, typer.Option(help="smaller changes of RBO do not count")] = _BEYOND_ROUNDING,
+    confidence: Annotated[float, typer.Option(help="of all verdicts together")] = Rules.confidence,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print one JSON document instead of tables")
+    ] = False,
+    most: Annotated[int, typer.Option(help="how many of the cells that moved most to show")] = 10,
+) -> None:
+    """Say what got better, worse and neither from one run to another, beyond noise, and what moved most.
+
+    Scenarios and models that only one of them has are left out. Exit code 0, whatever changed; 2: wrong
+    input.
+    """
+    if most < 0:
+        raise ValueError(f"The number of cells to show (--most) must not be negative. Got {most}.")
+    sides = [baselines.read(path) for path in (now, before)]
+    here, there = shared(sides[0].table, sides[1].table)
+    found = compare(here, there, Rules(rmse_margin, rbo_margin, confidence), noise_must_be_known=False)
+    changes = moves(here, there)
+    if as_json:
+        document = {
+            **{name: value for name, value in as_document(found).items() if name != "passed"},
+            "moves": changes.head(most).to_dict(orient="records"),
+        }
+        typer.echo(json.dumps(document, indent=1))
+        return
+    console = terminal()
+    console.print(terminal_report(found, everything=True, gate=False))
+    if most and len(changes):
+        console.print(Text("What moved most", style="bold"))
+        console.print(moves_table(changes, most=most))
+
+
+@app.command("update")
+def update(
+    run: RunPath,
+    *,
+    baseline: Annotated[Path, typer.Option(help="folder of the baseline")] = Path("results/baseline"),
+    reason: Annotated[str, typer.Option(help="why these numbers are right; kept in its manifest")],
+) -> None:
+    """Take a run's scores as the baseline, and say what changes by it.
+
+    Exit code 0: written; 2: the run is incomplete, or wrong input.
+    """
+    here = baselines.read(run)
+    console = terminal()
+    if (baseline / "scores.csv").exists():
+        try:
+            old, new = shared(baselines.read(baseline).table, here.table)
+            found = compare(new, old, noise_must_be_known=False)
+            console.print(Text(printable("Against the baseline so far: " + headline(found))))
+        except ValueError as error:  # an unreadable or different baseline is one that is to be replaced
+            console.print(Text(printable(f"The baseline so far is no help: {error}")))
+    rows = baselines.update(here, baseline, reason=reason)
+    console.print(
+        Text(printable(f"Baseline of {len(rows)} scores, {rows['method'].nunique()} methods: {baseline}")),
+        soft_wrap=True,
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode(errors="backslashreplace"))

@@ -1,0 +1,6 @@
+"""A run against a baseline: did a method become less accurate, beyond noise?"""
+
+from benchmark.regression.moves import moves, shared
+from benchmark.regression.verdicts import Comparison, Finding, Rules, Verdict, compare
+
+__all__ = ["Comparison", "Finding", "Rules", "Verdict", "compare", "moves", "shared"]

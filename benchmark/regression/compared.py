@@ -1,0 +1,190 @@
+"""The two tables of a comparison: what of them counts, and whether they can be compared at all."""
+
+# pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportReturnType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmark.statistics.grid import CASE, SEEDS
+from benchmark.store import CONTROL
+from benchmark.table import FIDELITY_GATE, own_truth
+
+Case = tuple[str, ...]
+Seeds = tuple[int, ...]
+
+TRUTH_TOLERANCE = 0.01
+"""Most by which RMSE of equal shares and chance RBO, which depend on the truth alone, may differ.
+
+Truths that are integrated by Monte Carlo, or that depend on the patients drawn, differ a little by seed.
+"""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The rows of a table that can be compared.
+
+    Attributes:
+        all_rows: of methods, whatever came of them.
+        rows: those that count, against the truth that each method targets.
+    """
+
+    all_rows: pd.DataFrame
+    rows: pd.DataFrame
+
+    def methods(self) -> list[tuple[str, str]]:
+        """Return each model and method that has a score."""
+        pairs = self.rows[["model", "method"]].itertuples(index=False, name=None)
+        return list(dict.fromkeys(pairs))
+
+    def cells(self, key: tuple[str, str], metric: str) -> dict[Case, dict[Seeds, float]]:
+        """Return scenario → seeds → value of what counts."""
+        rows = self.rows[(self.rows["model"] == key[0]) & (self.rows["method"] == key[1])]
+        found: dict[Case, dict[Seeds, float]] = {}
+        for *where, value in rows[[*CASE, *SEEDS, metric]].itertuples(index=False, name=None):
+            found.setdefault(tuple(where[:3]), {})[tuple(where[3:])] = value
+        return found
+
+    def target(self, key: tuple[str, str]) -> str | None:
+        """Return the estimand that a method is scored on; None if it has no score."""
+        rows = self.rows[(self.rows["model"] == key[0]) & (self.rows["method"] == key[1])]
+        return str(rows["targets"].iloc[0]) if len(rows) else None
+
+    def cases(self) -> dict[str, set[Case]]:
+        """Return the scenarios of each model."""
+        rows = self.all_rows[["model", *CASE]].drop_duplicates().itertuples(index=False, name=None)
+        found: dict[str, set[Case]] = {}
+        for model, *case in rows:
+            found.setdefault(model, set()).add(tuple(case))
+        return found
+
+    def seeds(self, model: str) -> list[Seeds]:
+        """Return the seeds of a model."""
+        rows = self.all_rows[self.all_rows["model"] == model]
+        return sorted(set(rows[list(SEEDS)].itertuples(index=False, name=None)))
+
+
+def counting(table: pd.DataFrame, side: str) -> Compared:
+    """Return what counts of a table: done, on a model that learnt its decision function, no controls.
+
+    Args:
+        table: from ``benchmark.table.scores``.
+        side: ``"run"`` or ``"baseline"``, for messages.
+
+    Raises:
+        ValueError: if a cell occurs twice, or a baseline is empty.
+    """
+    rows = table[table["targets"] != CONTROL]
+    own = own_truth(rows)
+    own = own[(own["status"] == "done") & own["rmse"].notna() & ~(own["learnt"] < FIDELITY_GATE)]
+    twins = own[own.duplicated(["model", "method", *CASE, *SEEDS])]
+    if len(twins):
+        first = twins.iloc[0]
+        raise ValueError(
+            f"The {side} must have one row a method, scenario and seed. Got two of {first['method']!r} on "
+            f"{first['scenario']!r}: leave the rows of one out."
+        )
+    if side == "baseline" and not len(own):
+        raise ValueError("The baseline must have scores of methods. Got none: make it again.")
+    return Compared(rows, own)
+
+
+def check_scenarios(run: Compared, baseline: Compared) -> None:
+    """Raise a ValueError unless the run has each model of the baseline, on the same scenarios."""
+    here, there = run.cases(), baseline.cases()
+    for model, cases in there.items():
+        if model not in here:
+            raise ValueError(
+                f"The run must explain the models of the baseline. Got none of {model!r}: run the same suite."
+            )
+        lacking, extra = sorted(cases - here[model]), sorted(here[model] - cases)
+        if lacking or extra:
+            parts = [
+                f"{what} {', '.join(' on '.join(case[:2]) for case in found[:5])}"
+                + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+                for what, found in (("lacks", lacking), ("has besides", extra))
+                if found
+            ]
+            raise ValueError(
+                f"Run and baseline must have the same scenarios. On {model}, the run {' and '.join(parts)}: "
+                "run the suite that the baseline was made of, or update the baseline."
+            )
+
+
+def check_truths(run: Compared, baseline: Compared) -> None:
+    """Raise a ValueError if what depends on the truth alone differs: the scenario is another one."""
+    keys = [*CASE, "estimand"]
+    columns = {
+        "rmse_uniform": "RMSE of equal shares",
+        "rbo_chance": "chance RBO",
+        "n_modalities": "number of modalities",
+    }
+    here, there = (side.rows.groupby(keys)[list(columns)].mean() for side in (run, baseline))
+    both = there.join(here, lsuffix="_there", rsuffix="_here", how="inner")
+    for column, told in columns.items():
+        change = (both[f"{column}_there"] - both[f"{column}_here"]).abs()
+        if len(change) and change.max() > TRUTH_TOLERANCE:
+            where = change.idxmax()
+            raise ValueError(
+                f"Run and baseline must have the same truths. The {where[3]} truth of {where[0]} on "
+                f"{where[1]} differs: its {told} is {both.loc[where, f'{column}_there']:.3g} in the baseline "
+                f"and {both.loc[where, f'{column}_here']:.3g} in the run. If its definition was changed on "
+                "purpose, update the baseline."
+            )
+
+
+def missing(run: Compared, baseline: Compared) -> Iterator[str]:
+    """Name what the baseline has and the run lacks: whole methods, else single results."""
+    for key in baseline.methods():
+        model, method = key
+        there, here = baseline.cells(key, "rmse"), run.cells(key, "rmse")
+        all_rows = run.all_rows[(run.all_rows["model"] == model) & (run.all_rows["method"] == method)]
+        if not len(all_rows):
+            yield f"{method} on {model}: no result"
+            continue
+        targets = [
+            set(side.all_rows.loc[side.all_rows["method"] == method, "targets"]) for side in (baseline, run)
+        ]
+        if targets[0] != targets[1]:
+            there_told, here_told = (", ".join(sorted(found)) for found in targets)
+            yield f"{method} on {model}: targets {here_told}, but {there_told} in the baseline"
+            continue
+        reasons = {
+            (tuple(row[:3]), tuple(row[3:6])): _reason(row[6], row[7])
+            for row in all_rows[[*CASE, *SEEDS, "status", "learnt"]].itertuples(index=False, name=None)
+        }
+        for case in there:
+            for seeds in run.seeds(model):
+                if seeds not in here.get(case, {}):
+                    why = reasons.get((case, seeds), "no result")
+                    yield f"{method} on {model}, {case[0]} on {case[1]}, seed {told(seeds)}: {why}"
+
+
+def _reason(status: str, learnt: float) -> str:
+    if status != "done":
+        return status
+    if learnt < FIDELITY_GATE:
+        return f"the network learnt {learnt:.0%}, less than {FIDELITY_GATE:.0%}"
+    return "no score against the truth that it targets"
+
+
+def versions(run: Compared, baseline: Compared) -> Iterator[tuple[str, str, str]]:
+    """Yield each method whose version changed: its name, there, here."""
+    sides = [
+        side.all_rows.drop_duplicates("method").set_index("method")["method_version"].astype(str)
+        for side in (baseline, run)
+    ]
+    for method, there in sides[0].items():
+        here = sides[1].get(method)
+        if here is not None and here != there:
+            yield str(method), there, str(here)
+
+
+def told(seeds: Seeds) -> str:
+    """Return the seeds of data, training and method: one number where they are the same."""
+    return str(seeds[0]) if len(set(seeds)) == 1 else "/".join(map(str, seeds))

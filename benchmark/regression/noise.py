@@ -1,0 +1,153 @@
+"""How much worse a method became, and how much of that seeds alone would do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchmark.regression.compared import Case, Compared, Seeds
+from benchmark.statistics.intervals import UNSEEN
+
+Array = NDArray[np.float64]
+
+METRICS = ("rmse", "rbo")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A drop and its noise.
+
+    Attributes:
+        key: model and method.
+        metric: one of ``METRICS``.
+        sides: its value in the run, then in the baseline.
+        drop: by how much it became worse.
+        error: standard error of the drop over seeds; infinite where one seed a side leaves it unknown.
+        freedom: degrees of freedom of the error.
+        p: one-sided, of a drop as large if nothing changed.
+        paired: whether both sides have the same seeds.
+        case: the scenario that moved most, in the direction of the drop.
+        case_drop: by how much.
+        seed: the seed that moved most there; None where seeds are not paired.
+    """
+
+    key: tuple[str, str]
+    metric: str
+    sides: tuple[float, ...]
+    drop: float
+    error: float
+    freedom: float
+    p: float
+    paired: bool
+    case: Case
+    case_drop: float
+    seed: Seeds | None
+
+
+def measure(run: Compared, baseline: Compared, key: tuple[str, str]) -> Iterator[Measured]:
+    """Measure both metrics of a method, over the scenarios that both sides have."""
+    for metric in METRICS:
+        here, there = run.cells(key, metric), baseline.cells(key, metric)
+        if run.target(key) != baseline.target(key):
+            continue
+        cases = [case for case in there if here.get(case)]
+        if cases:
+            yield _drop(key, metric, [here[case] for case in cases], [there[case] for case in cases], cases)
+
+
+def _drop(
+    key: tuple[str, str],
+    metric: str,
+    here: Sequence[Mapping[Seeds, float]],
+    there: Sequence[Mapping[Seeds, float]],
+    cases: Sequence[Case],
+) -> Measured:
+    """Return the drop of a metric and its noise over seeds.
+
+    The drop of the pooled RMSE is linear in squared errors to first order, so that each cell has a share in
+    it: e² / (2 · pooled RMSE). Noise is the variance of these shares over seeds in each scenario.
+    """
+    # Paired where one side's seeds contain the other's, in every scenario.
+    paired = all(set(a) <= set(b) or set(b) <= set(a) for a, b in zip(here, there, strict=True))
+    sides = [
+        [
+            np.array([side[seeds] for seeds in sorted(side) if not paired or seeds in other])
+            for side, other in zip(one, two, strict=True)
+        ]
+        for one, two in ((here, there), (there, here))
+    ]
+    values = tuple(_pooled(side, metric) for side in sides)
+    # What is known of the noise of single seeds lies in all of them, shared or not.
+    everything = [[np.array([side[s] for s in sorted(side)]) for side in one] for one in (here, there)]
+    shares, noise = (
+        [[_share(cell, metric, value) for cell in side] for side, value in zip(both, values, strict=True)]
+        for both in (sides, everything)
+    )
+    variance, freedom = _noise(shares, noise, paired=paired, metric=metric)
+    sign = 1 if metric == "rmse" else -1
+    drop = sign * (values[0] - values[1])
+    error = float(np.sqrt(variance))
+    # Without noise, any drop is the code's.
+    p = float(stats.t.sf(drop / error, freedom)) if error else 0.0 if drop > 0 else 1.0
+    moves = np.array([_pooled([a], metric) - _pooled([b], metric) for a, b in zip(*sides, strict=True)])
+    moves *= sign
+    most = int(np.argmax(moves if drop >= 0 else -moves))
+    seed = None
+    if paired:
+        common = sorted(set(here[most]) & set(there[most]))
+        steps = sign * np.array([here[most][s] - there[most][s] for s in common])
+        seed = common[int(np.argmax(steps if drop >= 0 else -steps))]
+    return Measured(
+        key, metric, values, drop, error, freedom, p, paired, cases[most], float(moves[most]), seed
+    )
+
+
+def _pooled(cells: Sequence[Array], metric: str) -> float:
+    """Return the root mean square (RMSE) or mean (RBO) over scenarios of their seeds."""
+    if metric == "rmse":
+        return float(np.sqrt(np.mean([np.mean(cell**2) for cell in cells])))
+    return float(np.mean([np.mean(cell) for cell in cells]))
+
+
+def _share(cell: Array, metric: str, pooled: float) -> Array:
+    """Return what each seed of a scenario adds to the metric, to first order, times scenarios × seeds."""
+    if metric == "rmse":
+        return cell**2 / (2 * pooled) if pooled > 0 else np.zeros_like(cell)
+    return cell
+
+
+def _noise(
+    shares: Sequence[Sequence[Array]], all_seeds: Sequence[Sequence[Array]], *, paired: bool, metric: str
+) -> tuple[float, float]:
+    """Return the variance of the drop, and its degrees of freedom; scenarios are fixed, seeds vary.
+
+    With two shared seeds or more, it is that of their differences. Else each side has its own, estimated
+    together; a single shared seed counts as if its two values were drawn apart, which can only be too much.
+    """
+    squares, degrees, weights, differ = [], [], [], False
+    for here, there, every_here, every_there in zip(*shares, *all_seeds, strict=True):
+        if paired and len(here) > 1:
+            steps = here - there
+            squares.append(float(((steps - steps.mean()) ** 2).sum()))
+            degrees.append(len(steps) - 1)
+            weights.append(1 / len(steps))
+        else:
+            squares.append(float(sum(((x - x.mean()) ** 2).sum() for x in (every_here, every_there))))
+            degrees.append(len(every_here) + len(every_there) - 2)
+            weights.append(1 / len(here) + 1 / len(there))
+        differ |= not (paired and np.array_equal(here, there))
+    if not differ:
+        return 0.0, float(max(sum(degrees), 1))
+    if not sum(degrees):
+        if paired:
+            return 0.0, 1.0  # one seed, and the same: every difference is the code's
+        return np.inf, 1.0
+    n = len(squares)
+    unseen = UNSEEN if metric == "rbo" else 0.0
+    freedom = sum(degrees) + (1 if unseen else 0)
+    pooled = (sum(squares) + unseen) / freedom
+    return pooled * sum(weights) / n**2, float(freedom)

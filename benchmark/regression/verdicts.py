@@ -1,0 +1,185 @@
+"""The verdict on each method: did it become less accurate than in the baseline, beyond noise?
+
+The scenarios are the same on both sides, so only seeds are noise. A method *fell* in a metric if two things
+hold: its score became worse by more than the margin, and a drop of that size is unlikely when nothing changed
+(one-sided t test over scenarios × seeds, Holm's correction over all methods and metrics of the check).
+Non-inferiority is told as well: *unchanged* means that the confidence bound of the drop lies within the
+margin, *unclear* that the seeds are too few to say either.
+
+Where both sides have the same seeds, cells are exactly paired, and equal numbers pass without any noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from benchmark.regression.compared import check_scenarios, check_truths, counting, missing, told, versions
+from benchmark.regression.noise import Measured, measure
+from benchmark.statistics.comparisons import holm
+
+Verdict = Literal["fell", "improved", "unchanged", "unclear"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What counts as a fall.
+
+    Attributes:
+        rmse_margin: pooled RMSE may rise by so much.
+        rbo_margin: mean RBO may fall by so much.
+        confidence: 1 − the chance that a check of everything fails when nothing changed.
+    """
+
+    rmse_margin: float = 0.01
+    rbo_margin: float = 0.05
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("rmse_margin", "rbo_margin"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"The {name!r} must be in [0, 1). Got {getattr(self, name)}.")
+        if not 0.5 <= self.confidence < 1:
+            raise ValueError(f"The 'confidence' must be in [0.5, 1). Got {self.confidence}.")
+
+    def margin(self, metric: str) -> float:
+        """Return the margin of a metric."""
+        return self.rmse_margin if metric == "rmse" else self.rbo_margin
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One metric of one method on one model.
+
+    Attributes:
+        model: what was explained.
+        method: whose accuracy.
+        metric: ``"rmse"`` (pooled) or ``"rbo"`` (mean).
+        baseline: its value there.
+        run: its value here, over the same scenarios and, where seeds are paired, the same seeds.
+        drop: by how much it became worse; negative where it became better.
+        low: lower bound of the drop, at the confidence of the check.
+        high: upper bound of the drop.
+        p: one-sided, of a drop as large if nothing changed, corrected for all that is tested.
+        paired: whether the seeds of both sides are the same.
+        verdict: what came of it.
+        case: the scenario that moved most, in the direction of the drop.
+        case_drop: by how much it became worse.
+        seed: the seed that moved most there; None where seeds are not paired.
+    """
+
+    model: str
+    method: str
+    metric: str
+    baseline: float
+    run: float
+    drop: float
+    low: float
+    high: float
+    p: float
+    paired: bool
+    verdict: Verdict
+    case: str
+    case_drop: float
+    seed: str | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside a baseline.
+
+    Attributes:
+        findings: one a model, method and metric.
+        missing: what the run lacks, one line each; it fails the check.
+        versions: methods whose version changed: name, there, here.
+        new: methods that the baseline does not know.
+        rules: what counted as a fall.
+    """
+
+    findings: tuple[Finding, ...]
+    missing: tuple[str, ...]
+    versions: tuple[tuple[str, str, str], ...]
+    new: tuple[str, ...]
+    rules: Rules = field(default_factory=Rules)
+
+    def of(self, verdict: Verdict) -> tuple[Finding, ...]:
+        """Return the findings with a verdict."""
+        return tuple(finding for finding in self.findings if finding.verdict == verdict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing fell and nothing is missing."""
+        return not self.missing and not self.of("fell")
+
+
+def compare(
+    run: pd.DataFrame, baseline: pd.DataFrame, rules: Rules | None = None, *, noise_must_be_known: bool = True
+) -> Comparison:
+    """Compare two tables of scores method by method, each against the truth that it targets.
+
+    Args:
+        run: from ``benchmark.table.scores``.
+        baseline: likewise; what it holds, the run must hold.
+        rules: margins and confidence.
+        noise_must_be_known: refuse single seeds that differ; else everything is unclear with them.
+
+    Raises:
+        ValueError: if the two are not of the same scenarios, or these are defined differently, or neither
+            side has seeds enough to know the noise.
+    """
+    chosen = Rules() if rules is None else rules
+    there, here = (counting(table, side) for table, side in ((baseline, "baseline"), (run, "run")))
+    check_scenarios(here, there)
+    check_truths(here, there)
+    measured = [found for key in there.methods() for found in measure(here, there, key)]
+    if noise_must_be_known and any(np.isinf(found.error) for found in measured):
+        raise ValueError(
+            "Noise over seeds must be known where run and baseline have different ones. Got one seed on "
+            "either side: run with more (--seeds 3), or with the baseline's."
+        )
+    corrected = holm([found.p for found in measured])
+    findings = tuple(
+        _finding(found, float(p), chosen, len(measured)) for found, p in zip(measured, corrected, strict=True)
+    )
+    known = {method for _, method in there.methods()}
+    new = tuple(dict.fromkeys(method for _, method in here.methods() if method not in known))
+    return Comparison(findings, tuple(missing(here, there)), tuple(versions(here, there)), new, chosen)
+
+
+def _finding(found: Measured, p: float, rules: Rules, n_tests: int) -> Finding:
+    margin = rules.margin(found.metric)
+    level = 1 - rules.confidence
+    reach = float(stats.t.ppf(1 - level / n_tests, found.freedom)) * found.error
+    low, high = found.drop - reach, found.drop + reach
+    # The mirrored test, with the correction that the first test would need at most.
+    p_better = min(1.0, n_tests * (1 - found.p if found.error else float(found.drop >= 0)))
+    verdict: Verdict
+    if found.drop > margin and p < level:
+        verdict = "fell"
+    elif found.drop < -margin and p_better < level:
+        verdict = "improved"
+    elif high <= margin:
+        verdict = "unchanged"
+    else:
+        verdict = "unclear"
+    return Finding(
+        model=found.key[0],
+        method=found.key[1],
+        metric=found.metric,
+        baseline=found.sides[1],
+        run=found.sides[0],
+        drop=found.drop,
+        low=low,
+        high=high,
+        p=p,
+        paired=found.paired,
+        verdict=verdict,
+        case=" on ".join(found.case[:2]),
+        case_drop=found.case_drop,
+        seed=None if found.seed is None else told(found.seed),
+    )

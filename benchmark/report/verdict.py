@@ -1,0 +1,198 @@
+"""What a check found: for a terminal, a pull request, a CI system, a program. Computes nothing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from xml.etree import ElementTree as ET  # writes only
+
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.regression import Comparison, Finding, Verdict
+from benchmark.report.markdown import escape, table
+from synthetic.names import printable
+
+_ORDER: tuple[Verdict, ...] = ("fell", "unclear", "improved", "unchanged")
+_STYLES = {"fell": "bold red", "unclear": "yellow", "improved": "green", "unchanged": "dim"}
+_METRICS = {"rmse": "RMSE", "rbo": "RBO"}
+_MOST_LINES = 20
+
+
+def headline(found: Comparison, *, gate: bool = True) -> str:
+    """Return one line: how many of what, and, of a gate, whether it is passed."""
+    counts = {verdict: len(found.of(verdict)) for verdict in _ORDER}
+    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+    told += f"{', ' if told else ''}{len(found.missing)} missing" if found.missing else ""
+    told = told or "nothing was compared"
+    return f"Accuracy gate {'passed' if found.passed else 'FAILED'}: {told}" if gate else told
+
+
+def rules_line(found: Comparison) -> str:
+    """Return what counted as a fall, in words."""
+    rules = found.rules
+    return (
+        f"A metric fell if it is worse by more than the margin (RMSE {rules.rmse_margin:g}, RBO "
+        f"{rules.rbo_margin:g}) and beyond noise over seeds (one-sided t test, Holm's correction over "
+        f"{len(found.findings)} tests, {rules.confidence:.0%} confidence). Unclear: too few seeds to say "
+        "that it did not."
+    )
+
+
+def terminal_report(found: Comparison, *, everything: bool = False, gate: bool = True) -> RenderableType:
+    """Return what a person at a terminal needs: what moved, and why the check failed.
+
+    Args:
+        found: the comparison.
+        everything: show what is unchanged, too.
+        gate: whether there is something to pass.
+    """
+    parts: list[RenderableType] = []
+    shown = [it for it in _sorted(found) if everything or it.verdict != "unchanged"]
+    if shown:
+        grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        for head in ("verdict", "method", "model", "metric"):
+            grid.add_column(head, overflow="fold")
+        for head in ("before", "now", "worse by", "at least", "at most"):
+            grid.add_column(head, justify="right")
+        grid.add_column("moved most", overflow="fold")
+        for it in shown:
+            grid.add_row(*(Text(printable(cell)) for cell in _cells(it)), style=_STYLES[it.verdict])
+        parts.append(grid)
+    for title, lines in _lists(found):
+        parts.append(Text(f"{title}:", style="bold"))
+        parts += [Text(printable(f"  {line}")) for line in _cut(lines)]
+    style = ("bold green" if found.passed else "bold red") if gate else "bold"
+    parts.append(Text(headline(found, gate=gate), style=style))
+    return Group(*parts)
+
+
+def markdown_report(found: Comparison) -> str:
+    """Return what a reviewer of a pull request needs, as Markdown."""
+    parts = [f"## {headline(found)}"]
+    moved = [it for it in _sorted(found) if it.verdict != "unchanged"]
+    if moved:
+        parts.append(_markdown(moved))
+    parts += [
+        f"**{title}**\n\n" + "\n".join(f"- {escape(line)}" for line in _cut(lines))
+        for title, lines in _lists(found)
+    ]
+    same = found.of("unchanged")
+    if same:
+        body = _markdown(list(same))
+        parts.append(f"<details><summary>{len(same)} unchanged</summary>\n\n{body}\n\n</details>")
+    parts.append(rules_line(found))
+    return "\n\n".join(parts) + "\n"
+
+
+def junit_report(found: Comparison) -> str:
+    """Return the findings as JUnit XML: one test case a model, method and metric; falls and gaps fail."""
+    failures = len(found.of("fell")) + len(found.missing)
+    counts = {"tests": str(len(found.findings) + len(found.missing)), "failures": str(failures)}
+    suites = ET.Element("testsuites", counts)
+    suite = ET.SubElement(suites, "testsuite", {"name": "plumbline check", "errors": "0", **counts})
+    for it in found.findings:
+        case = ET.SubElement(
+            suite,
+            "testcase",
+            {"classname": _xml(f"plumbline.{it.model}"), "name": _xml(f"{it.method} {_METRICS[it.metric]}")},
+        )
+        if it.verdict == "fell":
+            ET.SubElement(case, "failure", {"message": _xml(_sentence(it))})
+        else:
+            ET.SubElement(case, "system-out").text = _xml(f"{it.verdict}: {_sentence(it)}")
+    for line in found.missing:
+        case = ET.SubElement(suite, "testcase", {"classname": "plumbline.missing", "name": _xml(line)})
+        ET.SubElement(case, "failure", {"message": _xml(f"missing: {line}")})
+    ET.indent(suites)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+
+
+def as_document(found: Comparison) -> dict[str, object]:
+    """Return the findings as a JSON-ready document; numbers that do not exist are null."""
+    return {
+        "passed": found.passed,
+        "rules": asdict(found.rules),
+        "findings": [
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in asdict(it).items()
+            }
+            for it in _sorted(found)
+        ],
+        "missing": list(found.missing),
+        "versions": [
+            {"method": name, "baseline": there, "run": here} for name, there, here in found.versions
+        ],
+        "new": list(found.new),
+    }
+
+
+def moves_table(moves: pd.DataFrame, *, most: int = 10) -> Table:
+    """Return the cells that moved most, from ``regression.moves``."""
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for head in ("method", "model", "scenario", "seed"):
+        grid.add_column(head, overflow="fold")
+    for head in ("RMSE before", "now", "RBO before", "now"):
+        grid.add_column(head, justify="right")
+    for row in moves.head(most).to_dict(orient="records"):
+        names = (str(row[name]) for name in ("method", "model", "case", "seed"))
+        numbers = (_number(row[name]) for name in ("rmse_before", "rmse_now", "rbo_before", "rbo_now"))
+        grid.add_row(*(Text(printable(cell)) for cell in (*names, *numbers)))
+    return grid
+
+
+def _sorted(found: Comparison) -> list[Finding]:
+    return sorted(found.findings, key=lambda it: (_ORDER.index(it.verdict), -abs(it.drop)))
+
+
+def _cells(it: Finding) -> list[str]:
+    numbers = (_number(value) for value in (it.baseline, it.run))
+    drops = (_number(value, sign="+") for value in (it.drop, it.low, it.high))
+    return [it.verdict, it.method, it.model, _METRICS[it.metric], *numbers, *drops, _most(it)]
+
+
+def _markdown(findings: list[Finding]) -> str:
+    head = ["verdict", "method", "model", "metric", "before", "now", "worse by", "at least", "at most"]
+    rows = [[escape(cell) for cell in _cells(it)] for it in findings]
+    return table([*head, "moved most"], rows)
+
+
+def _most(it: Finding) -> str:
+    where = it.case + ("" if it.seed is None else f", seed {it.seed}")
+    return f"{where}: {_number(it.case_drop, sign='+')}" if it.case_drop else "–"
+
+
+def _sentence(it: Finding) -> str:
+    return (
+        f"{_METRICS[it.metric]} of {it.method} on {it.model} went from {it.baseline:.4f} to {it.run:.4f}, "
+        f"worse by {it.drop:+.4f} ({it.low:+.4f} to {it.high:+.4f}); most on {_most(it)}"
+    )
+
+
+def _lists(found: Comparison) -> list[tuple[str, list[str]]]:
+    lists = [
+        ("Missing or failed", list(found.missing)),
+        ("Version changed", [f"{name}: {there} → {here}" for name, there, here in found.versions]),
+        ("Not in the baseline", list(found.new)),
+    ]
+    return [(title, lines) for title, lines in lists if lines]
+
+
+def _cut(lines: Sequence[str]) -> list[str]:
+    rest = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"and {rest} more"] if rest > 0 else [])]
+
+
+def _number(value: float, *, sign: str = "") -> str:
+    return f"{value:{sign}.4f}" if math.isfinite(value) else "–"
+
+
+def _xml(text: str) -> str:
+    """Return a text that XML 1.0 can hold; ElementTree escapes its signs, but knows no forbidden ones."""
+    return re.sub("[\ufffe\uffff]", lambda sign: f"\\u{ord(sign[0]):04x}", printable(text))

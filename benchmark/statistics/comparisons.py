@@ -1,0 +1,232 @@
+"""Which method is better, beyond noise: paired tests, ranks, and groups that cannot be told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from benchmark.statistics.grid import Gaps, Grid, Metric, grid
+from benchmark.statistics.intervals import UNSEEN, seed_variance
+from synthetic.names import check_known
+
+Array = NDArray[np.float64]
+
+Test = Literal["wilcoxon", "t", "seeds"]
+
+
+class Friedman(NamedTuple):
+    """Friedman's test of equal ranks."""
+
+    statistic: float
+    p: float
+    n_methods: int
+    n_scenarios: int
+
+
+@dataclass(frozen=True)
+class Groups:
+    """What a critical-difference diagram shows.
+
+    Attributes:
+        ranks: average rank of each method, 1 the best, best first.
+        friedman: whether any differ.
+        groups: methods, neighbours in rank, of which no two differ; longest runs, of two or more.
+        pairs: from `compare_methods`.
+    """
+
+    ranks: pd.Series
+    friedman: Friedman
+    groups: tuple[tuple[str, ...], ...]
+    pairs: pd.DataFrame
+
+
+def compare_methods(
+    table: pd.DataFrame,
+    *,
+    metric: Metric = "rmse",
+    test: Test = "wilcoxon",
+    level: float = 0.05,
+    model: str | None = None,
+    estimand: str | None = None,
+    gaps: Gaps | None = None,
+) -> pd.DataFrame:
+    """Return each pair of methods: how far apart they are, and whether that is more than noise.
+
+    Cells are paired: both methods explained the same model on the same samples. ``"wilcoxon"`` (signed ranks,
+    exact where no differences are tied or 0) and ``"t"`` compare means over seeds, paired over scenarios: do
+    they differ on scenarios like these? With eight scenarios, the least p of Wilcoxon's test is 0.0078, so
+    that after Holm's correction ten methods cannot differ; ``"t"`` can, and keeps its level on squared errors
+    that are exchangeable. ``"seeds"`` takes the scenarios as fixed: would other seeds turn the difference?
+
+    Args:
+        table: from ``benchmark.table.scores``.
+        metric: ``"rmse"`` compares mean squared errors, the others means of the metric.
+        test: see above.
+        level: family-wise error rate that ``differs`` stands for.
+        model: whose; None if the table has one network, or the oracle alone.
+        estimand: the truth that all are scored against; None for the one that each method targets.
+        gaps: what to do with empty cells; None refuses them.
+
+    Returns:
+        One row a pair: ``better``, ``worse`` (in this order of the mean; of equals, as in the table),
+        ``difference`` (better − worse, of pooled RMSE or mean RBO), ``p``, ``p_holm`` and ``differs``.
+
+    Raises:
+        ValueError: if the table has gaps and `gaps` does not say what to do, or an argument is no choice.
+    """
+    check_known("test", test, ("wilcoxon", "t", "seeds"))
+    return _compare(
+        grid(table, model=model, estimand=estimand, gaps=gaps), metric=metric, test=test, level=level
+    )
+
+
+def _compare(cells: Grid, *, metric: Metric, test: Test, level: float) -> pd.DataFrame:
+    values = cells.of(metric)
+    values = values[:, np.isfinite(values).any((0, 2))]  # scenarios whose truth is one tie tell nothing
+    means = np.nanmean(np.nanmean(values, axis=2), axis=1)
+    shown = np.sqrt(means) if metric == "rmse" else means
+    sign = 1 if metric == "rmse" else -1
+    rows = []
+    for first, second in combinations(range(len(cells.methods)), 2):
+        a, b = (first, second) if sign * means[first] <= sign * means[second] else (second, first)
+        rows.append(
+            {
+                "better": cells.methods[a],
+                "worse": cells.methods[b],
+                "difference": float(shown[a] - shown[b]),
+                "p": _p_value(values[a] - values[b], test, unseen=0.0 if metric == "rmse" else UNSEEN),
+            }
+        )
+    columns = ["better", "worse", "difference", "p"]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["p_holm"] = holm(frame["p"].to_numpy(float))
+    frame["differs"] = frame["p_holm"] < level
+    return frame
+
+
+def _p_value(differences: Array, test: Test, *, unseen: float) -> float:
+    """Return the two-sided p of differences ``[s, k]``; equal scores have p = 1."""
+    if np.nanmax(np.abs(differences)) <= 1e-12:
+        return 1.0
+    means = np.nanmean(differences, axis=1)
+    if test == "seeds":
+        variance, freedom = seed_variance(differences, unseen=unseen)
+        if np.isnan(variance):
+            raise ValueError("The test 'seeds' must have two seeds or more. Got one: take more seeds.")
+        return _t_test(float(means.mean()), variance, freedom)
+    if len(means) < 2:
+        raise ValueError(f"The test {test!r} must have two scenarios or more. Got one: take test='seeds'.")
+    if test == "t":
+        return _t_test(float(means.mean()), float(means.var(ddof=1) / len(means)), len(means) - 1)
+    return float(stats.wilcoxon(means, method="auto").pvalue)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _t_test(mean: float, variance: float, freedom: float) -> float:
+    if variance <= 0:
+        return 0.0 if mean else 1.0
+    return float(2 * stats.t.sf(abs(mean) / np.sqrt(variance), freedom))
+
+
+def holm(p: ArrayLike) -> Array:
+    """Return p values corrected for their number, step down (Holm 1979).
+
+    "A simple sequentially rejective multiple test procedure": the i-th smallest of m is multiplied by
+    m − i + 1, made monotone and cut at 1. The family-wise error rate holds under any dependence.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p, dtype=float)
+    if not values.size:
+        return values
+    order = np.argsort(values, kind="stable")
+    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected
+
+
+def average_ranks(cells: Grid, *, metric: Metric = "rmse") -> pd.Series:
+    """Return the mean rank of each method over scenarios, seeds averaged first; 1 is best, ties share."""
+    means = _by_scenario(cells, metric)
+    ranks = stats.rankdata(means if metric == "rmse" else -means, axis=0)
+    return pd.Series(ranks.mean(1), index=pd.Index(cells.methods), name="rank").sort_values(kind="stable")
+
+
+def friedman(cells: Grid, *, metric: Metric = "rmse") -> Friedman:
+    """Return Friedman's test that all methods have equal ranks, scenarios as blocks, corrected for ties.
+
+    Friedman (1937), "The use of ranks to avoid the assumption of normality"; with all ranks tied, p is 1.
+
+    Raises:
+        ValueError: if there are fewer than three methods or two scenarios.
+    """
+    means = _by_scenario(cells, metric)
+    if len(means) < 3 or means.shape[1] < 2:
+        raise ValueError(
+            f"Friedman's test must have three methods and two scenarios or more. Got {len(means)} and "
+            f"{means.shape[1]}; compare_methods compares two."
+        )
+    ranks = stats.rankdata(means, axis=0)
+    if (ranks == ranks[:1]).all():
+        return Friedman(0.0, 1.0, *means.shape)
+    found = stats.friedmanchisquare(*means)
+    return Friedman(float(found.statistic), float(found.pvalue), *means.shape)
+
+
+def critical_difference(
+    table: pd.DataFrame,
+    *,
+    metric: Metric = "rmse",
+    test: Test = "wilcoxon",
+    level: float = 0.05,
+    model: str | None = None,
+    estimand: str | None = None,
+    gaps: Gaps | None = None,
+) -> Groups:
+    """Return average ranks, Friedman's test, and the groups of methods that cannot be told apart.
+
+    Pairs are tested one by one and corrected after Holm, as Benavoli, Corani & Mangili (2016), "Should we
+    really use post-hoc tests based on mean-ranks?", ask for, in place of Nemenyi's one critical difference.
+    Arguments as in `compare_methods`.
+
+    Raises:
+        ValueError: if there are fewer than three methods or two scenarios, or the table has gaps.
+    """
+    cells = grid(table, model=model, estimand=estimand, gaps=gaps)
+    pairs = _compare(cells, metric=metric, test=test, level=level)
+    ranks = average_ranks(cells, metric=metric)
+    apart = pairs.loc[pairs["differs"], ["better", "worse"]].to_numpy().tolist()
+    different = {frozenset(map(str, pair)) for pair in apart}
+    return Groups(
+        ranks, friedman(cells, metric=metric), _runs([str(name) for name in ranks.index], different), pairs
+    )
+
+
+def _runs(names: list[str], different: set[frozenset[str]]) -> tuple[tuple[str, ...], ...]:
+    """Return the longest runs of neighbours in which no two differ."""
+    runs: list[tuple[int, int]] = []
+    for start in range(len(names)):
+        end = start + 1
+        while end < len(names) and not any(
+            frozenset((names[end], other)) in different for other in names[start:end]
+        ):
+            end += 1
+        if end - start > 1 and not any(a <= start and end <= b for a, b in runs):
+            runs.append((start, end))
+    return tuple(tuple(names[start:end]) for start, end in runs)
+
+
+def _by_scenario(cells: Grid, metric: Metric) -> Array:
+    """Return means over seeds ``[m, s]``, without scenarios that have none."""
+    values = cells.of(metric)
+    values = values[:, np.isfinite(values).any((0, 2))]
+    # Rounded: sums in another order must not make or break a tie.
+    return np.round(np.nanmean(values, axis=2), 12)

@@ -5,16 +5,22 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help benchmark test test-all speed check format clean
+.PHONY: help benchmark gate test test-all speed check format clean
 
 help:
 	@echo "make benchmark   the eight cases, all methods: results/runs/ (ARGS=... passes options on)"
+	@echo "make gate        fail if a method became less accurate than results/baseline"
 	@echo "make test        the fast tests; test-all: the slow ones too"
 	@echo "make check       style, types, import directions"
 	@echo "make speed       speed of the methods against plain loops"
 
 benchmark: $(VENV)/.runtime
 	@$(BIN)/plumbline run paper $(ARGS)
+
+# The same three seeds as the baseline, so that cells are exactly paired.
+gate: $(VENV)/.runtime
+	@$(BIN)/plumbline run smoke --seeds 3 --quiet --out results/runs/gate
+	@$(BIN)/plumbline check results/runs/gate --baseline results/baseline $(ARGS)
 
 test: $(VENV)/.tools
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

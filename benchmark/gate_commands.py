@@ -84,6 +84,7 @@ def compare_runs(
     as_json: Annotated[
         bool, typer.Option("--json", help="print one JSON document instead of tables")
     ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="show what is unchanged, too")] = False,
     most: Annotated[int, typer.Option(help="how many of the cells that moved most to show")] = 10,
 ) -> None:
     """Say what got better, worse and neither from one run to another, beyond noise, and what moved most.
@@ -105,7 +106,7 @@ def compare_runs(
         typer.echo(json.dumps(document, indent=1))
         return
     console = terminal()
-    console.print(terminal_report(found, everything=True, gate=False))
+    console.print(terminal_report(found, everything=everything, gate=False))
     if most and len(changes):
         console.print(Text("What moved most", style="bold"))
         console.print(moves_table(changes, most=most))

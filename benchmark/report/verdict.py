@@ -22,6 +22,7 @@ _ORDER: tuple[Verdict, ...] = ("fell", "unclear", "improved", "unchanged")
 _STYLES = {"fell": "bold red", "unclear": "yellow", "improved": "green", "unchanged": "dim"}
 _METRICS = {"rmse": "RMSE", "rbo": "RBO"}
 _MOST_LINES = 20
+_SHOWN = 5e-5  # less is 0 in four digits
 
 
 def headline(found: Comparison, *, gate: bool = True) -> str:
@@ -165,13 +166,15 @@ def _markdown(findings: list[Finding]) -> str:
 
 def _most(it: Finding) -> str:
     where = it.case + ("" if it.seed is None else f", seed {it.seed}")
-    return f"{where}: {_number(it.case_drop, sign='+')}" if it.case_drop else "–"
+    return f"{where}: {_number(it.case_drop, sign='+')}" if abs(it.case_drop) >= _SHOWN else "–"
 
 
 def _sentence(it: Finding) -> str:
+    drop, low, high = (_number(value, sign="+") for value in (it.drop, it.low, it.high))
+    before, now = _number(it.baseline), _number(it.run)
     return (
-        f"{_METRICS[it.metric]} of {it.method} on {it.model} went from {it.baseline:.4f} to {it.run:.4f}, "
-        f"worse by {it.drop:+.4f} ({it.low:+.4f} to {it.high:+.4f}); most on {_most(it)}"
+        f"{_METRICS[it.metric]} of {it.method} on {it.model} went from {before} to {now}, "
+        f"worse by {drop} ({low} to {high}); most on {_most(it)}"
     )
 
 
@@ -190,7 +193,9 @@ def _cut(lines: Sequence[str]) -> list[str]:
 
 
 def _number(value: float, *, sign: str = "") -> str:
-    return f"{value:{sign}.4f}" if math.isfinite(value) else "–"
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:{sign}.4f}" if abs(value) >= _SHOWN else "0"
 
 
 def _xml(text: str) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from benchmark.statistics.grid import CASE, SEEDS
 from benchmark.store import CONTROL
 from benchmark.table import FIDELITY_GATE, own_truth
+
+METRICS = ("rmse", "rbo")
 
 Case = tuple[str, ...]
 Seeds = tuple[int, ...]
@@ -39,34 +42,73 @@ class Compared:
 
     def methods(self) -> list[tuple[str, str]]:
         """Return each model and method that has a score."""
-        pairs = self.rows[["model", "method"]].itertuples(index=False, name=None)
-        return list(dict.fromkeys(pairs))
+        return list(self._cells)
 
     def cells(self, key: tuple[str, str], metric: str) -> dict[Case, dict[Seeds, float]]:
-        """Return scenario → seeds → value of what counts."""
-        rows = self.rows[(self.rows["model"] == key[0]) & (self.rows["method"] == key[1])]
+        """Return scenario → seeds → value of what counts.
+
+        Args:
+            key: model and method.
+            metric: one of ``METRICS``.
+        """
+        place = METRICS.index(metric)
         found: dict[Case, dict[Seeds, float]] = {}
-        for *where, value in rows[[*CASE, *SEEDS, metric]].itertuples(index=False, name=None):
-            found.setdefault(tuple(where[:3]), {})[tuple(where[3:])] = value
+        for (case, seeds), values in self._cells.get(key, {}).items():
+            found.setdefault(case, {})[seeds] = values[place]
         return found
 
-    def target(self, key: tuple[str, str]) -> str | None:
-        """Return the estimand that a method is scored on; None if it has no score."""
-        rows = self.rows[(self.rows["model"] == key[0]) & (self.rows["method"] == key[1])]
-        return str(rows["targets"].iloc[0]) if len(rows) else None
+    def has(self, key: tuple[str, str], case: Case, seeds: Seeds) -> bool:
+        """Return whether a cell has a score that counts."""
+        return (case, seeds) in self._cells.get(key, {})
 
+    def targets(self, key: tuple[str, str]) -> frozenset[str]:
+        """Return the estimands that a method targets; none if it has no row."""
+        return frozenset(facts[0] for facts in self._facts.get(key, {}).values())
+
+    def fate(self, key: tuple[str, str], case: Case, seeds: Seeds) -> str:
+        """Return why a cell has no score that counts."""
+        if (case, seeds) not in self._facts.get(key, {}):
+            return "no result"
+        _, status, learnt = self._facts[key][case, seeds]
+        if status != "done":
+            return status
+        if learnt < FIDELITY_GATE:
+            return f"the network learnt {learnt:.0%}, less than {FIDELITY_GATE:.0%}"
+        return "no score against the truth that it targets"
+
+    @cached_property
     def cases(self) -> dict[str, set[Case]]:
-        """Return the scenarios of each model."""
+        """The scenarios of each model."""
         rows = self.all_rows[["model", *CASE]].drop_duplicates().itertuples(index=False, name=None)
         found: dict[str, set[Case]] = {}
         for model, *case in rows:
             found.setdefault(model, set()).add(tuple(case))
         return found
 
-    def seeds(self, model: str) -> list[Seeds]:
-        """Return the seeds of a model."""
-        rows = self.all_rows[self.all_rows["model"] == model]
-        return sorted(set(rows[list(SEEDS)].itertuples(index=False, name=None)))
+    @cached_property
+    def seeds(self) -> dict[str, list[Seeds]]:
+        """The seeds of each model."""
+        rows = self.all_rows[["model", *SEEDS]].drop_duplicates().itertuples(index=False, name=None)
+        found: dict[str, list[Seeds]] = {}
+        for model, *seeds in sorted(rows):
+            found.setdefault(model, []).append(tuple(seeds))
+        return found
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str], dict[tuple[Case, Seeds], tuple[float, ...]]]:
+        rows = self.rows[["model", "method", *CASE, *SEEDS, *METRICS]]
+        found: dict[tuple[str, str], dict[tuple[Case, Seeds], tuple[float, ...]]] = {}
+        for row in rows.itertuples(index=False, name=None):
+            found.setdefault(row[:2], {})[row[2:5], row[5:8]] = row[8:]
+        return found
+
+    @cached_property
+    def _facts(self) -> dict[tuple[str, str], dict[tuple[Case, Seeds], tuple[str, str, float]]]:
+        rows = self.all_rows[["model", "method", *CASE, *SEEDS, "targets", "status", "learnt"]]
+        found: dict[tuple[str, str], dict[tuple[Case, Seeds], tuple[str, str, float]]] = {}
+        for row in rows.itertuples(index=False, name=None):
+            found.setdefault(row[:2], {})[row[2:5], row[5:8]] = row[8:]
+        return found
 
 
 def counting(table: pd.DataFrame, side: str) -> Compared:
@@ -96,7 +138,7 @@ def counting(table: pd.DataFrame, side: str) -> Compared:
 
 def check_scenarios(run: Compared, baseline: Compared) -> None:
     """Raise a ValueError unless the run has each model of the baseline, on the same scenarios."""
-    here, there = run.cases(), baseline.cases()
+    here, there = run.cases, baseline.cases
     for model, cases in there.items():
         if model not in here:
             raise ValueError(
@@ -142,35 +184,18 @@ def missing(run: Compared, baseline: Compared) -> Iterator[str]:
     """Name what the baseline has and the run lacks: whole methods, else single results."""
     for key in baseline.methods():
         model, method = key
-        there, here = baseline.cells(key, "rmse"), run.cells(key, "rmse")
-        all_rows = run.all_rows[(run.all_rows["model"] == model) & (run.all_rows["method"] == method)]
-        if not len(all_rows):
+        there, here = baseline.targets(key), run.targets(key)
+        if not here:
             yield f"{method} on {model}: no result"
-            continue
-        targets = [
-            set(side.all_rows.loc[side.all_rows["method"] == method, "targets"]) for side in (baseline, run)
-        ]
-        if targets[0] != targets[1]:
-            there_told, here_told = (", ".join(sorted(found)) for found in targets)
-            yield f"{method} on {model}: targets {here_told}, but {there_told} in the baseline"
-            continue
-        reasons = {
-            (tuple(row[:3]), tuple(row[3:6])): _reason(row[6], row[7])
-            for row in all_rows[[*CASE, *SEEDS, "status", "learnt"]].itertuples(index=False, name=None)
-        }
-        for case in there:
-            for seeds in run.seeds(model):
-                if seeds not in here.get(case, {}):
-                    why = reasons.get((case, seeds), "no result")
-                    yield f"{method} on {model}, {case[0]} on {case[1]}, seed {told(seeds)}: {why}"
-
-
-def _reason(status: str, learnt: float) -> str:
-    if status != "done":
-        return status
-    if learnt < FIDELITY_GATE:
-        return f"the network learnt {learnt:.0%}, less than {FIDELITY_GATE:.0%}"
-    return "no score against the truth that it targets"
+        elif there != here:
+            told_here, told_there = (", ".join(sorted(names)) for names in (here, there))
+            yield f"{method} on {model}: targets {told_here}, but {told_there} in the baseline"
+        else:
+            for case in baseline.cells(key, METRICS[0]):
+                for seeds in run.seeds[model]:
+                    if not run.has(key, case, seeds):
+                        where = f"{case[0]} on {case[1]}, seed {told(seeds)}"
+                        yield f"{method} on {model}, {where}: {run.fate(key, case, seeds)}"
 
 
 def versions(run: Compared, baseline: Compared) -> Iterator[tuple[str, str, str]]:

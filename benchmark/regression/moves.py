@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from benchmark.regression.compared import counting, told
-from benchmark.regression.noise import METRICS
+from benchmark.regression.compared import METRICS, counting, told
 from benchmark.statistics.grid import CASE, SEEDS
 
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
-from benchmark.regression.compared import Case, Compared, Seeds
+from benchmark.regression.compared import METRICS, Case, Compared, Seeds
 from benchmark.statistics.intervals import UNSEEN
 
 Array = NDArray[np.float64]
-
-METRICS = ("rmse", "rbo")
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,10 @@ class Measured:
 
 def measure(run: Compared, baseline: Compared, key: tuple[str, str]) -> Iterator[Measured]:
     """Measure both metrics of a method, over the scenarios that both sides have."""
+    if run.targets(key) != baseline.targets(key):
+        return  # other truths; the method is among what is missing
     for metric in METRICS:
         here, there = run.cells(key, metric), baseline.cells(key, metric)
-        if run.target(key) != baseline.target(key):
-            continue
         cases = [case for case in there if here.get(case)]
         if cases:
             yield _drop(key, metric, [here[case] for case in cases], [there[case] for case in cases], cases)
@@ -92,7 +90,7 @@ def _drop(
     drop = sign * (values[0] - values[1])
     error = float(np.sqrt(variance))
     # Without noise, any drop is the code's.
-    p = float(stats.t.sf(drop / error, freedom)) if error else 0.0 if drop > 0 else 1.0
+    p = float(special.stdtr(freedom, -drop / error)) if error else 0.0 if drop > 0 else 1.0
     moves = np.array([_pooled([a], metric) - _pooled([b], metric) for a, b in zip(*sides, strict=True)])
     moves *= sign
     most = int(np.argmax(moves if drop >= 0 else -moves))

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from benchmark.regression.compared import check_scenarios, check_truths, counting, missing, told, versions
 from benchmark.regression.noise import Measured, measure
@@ -154,7 +154,7 @@ def compare(
 def _finding(found: Measured, p: float, rules: Rules, n_tests: int) -> Finding:
     margin = rules.margin(found.metric)
     level = 1 - rules.confidence
-    reach = float(stats.t.ppf(1 - level / n_tests, found.freedom)) * found.error
+    reach = float(special.stdtrit(found.freedom, 1 - level / n_tests)) * found.error
     low, high = found.drop - reach, found.drop + reach
     # The mirrored test, with the correction that the first test would need at most.
     p_better = min(1.0, n_tests * (1 - found.p if found.error else float(found.drop >= 0)))

@@ -12,6 +12,7 @@ from benchmark.statistics.comparisons import (
     critical_difference,
     friedman,
     holm,
+    signed_rank_test,
 )
 from benchmark.statistics.decomposition import error_shares
 from benchmark.statistics.grid import Gaps, Grid, GridError, grid
@@ -44,4 +45,5 @@ __all__ = [
     "scenario_interval",
     "seed_interval",
     "seed_variance",
+    "signed_rank_test",
 ]

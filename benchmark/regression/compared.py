@@ -167,7 +167,7 @@ def check_truths(run: Compared, baseline: Compared) -> None:
         "n_modalities": "number of modalities",
     }
     here, there = (side.rows.groupby(keys)[list(columns)].mean() for side in (run, baseline))
-    both = there.join(here, lsuffix="_there", rsuffix="_here", how="inner")
+    both = there.add_suffix("_there").join(here.add_suffix("_here"), how="inner")
     for column, told in columns.items():
         change = (both[f"{column}_there"] - both[f"{column}_here"]).abs()
         if len(change) and change.max() > TRUTH_TOLERANCE:

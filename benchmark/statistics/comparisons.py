@@ -130,8 +130,8 @@ def _p_value(differences: Array, test: Test, *, unseen: float) -> float:
 def signed_rank_test(differences: ArrayLike) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test; differences of 0 are left out.
 
-    Wilcoxon (1945), "Individual comparisons by ranking methods". Exact, whatever is tied, up to 16 differences:
-    the distribution over all signs of the ranks that there are. Beyond, the normal approximation.
+    Wilcoxon (1945), "Individual comparisons by ranking methods". Exact, whatever is tied, up to 16
+    differences: the distribution over all signs of the ranks. Beyond, the normal approximation.
 
     Example:
         >>> signed_rank_test([1.0, 2.0, 3.0, 4.0, 5.0])  # 2 of 2⁵ signs

@@ -70,17 +70,9 @@ class Source:
 
     def means(self) -> dict[str, np.ndarray]:
         """Return what is drawn around: row means of squared errors and of RBO."""
-        return {
-            "rmse": (self.values["rmse"] ** 2).mean(1) if not self.fitted else self._squares(),
-            **self._rbo(),
-        }
-
-    def _squares(self) -> np.ndarray:
         rmse = self.values["rmse"]
-        return rmse.mean(1) ** 2 + rmse.var(1, ddof=1)
-
-    def _rbo(self) -> dict[str, np.ndarray]:
-        return {"rbo": self.values["rbo"].mean(1)}
+        squares = rmse.mean(1) ** 2 + rmse.var(1, ddof=1) if self.fitted else (rmse**2).mean(1)
+        return {"rmse": squares, "rbo": self.values["rbo"].mean(1)}
 
     def table(self, values: Mapping[str, np.ndarray], first_seed: int) -> pd.DataFrame:
         """Return values as a table of scores, its seeds counted from a number."""
@@ -435,8 +427,8 @@ def main() -> None:
     print(
         f"Made by `python results/reference/gate.py`. Margins: RMSE {rules.rmse_margin:g}, RBO "
         f"{rules.rbo_margin:g}; confidence {rules.confidence:.0%}; three seeds in the run and three others "
-        "in the baseline, none shared: the hardest case. With shared seeds, cells are paired, and equal numbers "
-        f"have no noise at all. `paper-*`: laws fitted to three seeds; `{REAL}`: real seeds.\n"
+        "in the baseline, none shared: the hardest case. With shared seeds, cells are paired, and equal "
+        f"numbers have no noise at all. `paper-*`: laws fitted to three seeds; `{REAL}`: real seeds.\n"
     )
     print("## False alarms: nothing changed\n")
     print("Share of checks (all methods, both metrics) that fail. Promised: at most 5 %.\n")

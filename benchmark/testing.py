@@ -35,6 +35,7 @@ def assert_accuracy(
     estimand: str = "gradient",
     scenarios: Iterable[str | Path | Scenario] = (),
     n_seeds: int | None = None,
+    n_patients: int | None = None,
     data_root: Path | None = None,
 ) -> None:
     """Run a suite on one method alone, and fail a test if the method is less accurate than it should be.
@@ -50,6 +51,7 @@ def assert_accuracy(
         estimand: the truth that a function targets; a ``Method`` or a name has its own.
         scenarios: instead of the suite's: names, TOML files or ``synthetic.Scenario`` objects.
         n_seeds: instead of the suite's.
+        n_patients: instead of the suite's; fewer are faster, and noisier.
         data_root: folder with the OrganMNIST files.
 
     Raises:
@@ -78,6 +80,7 @@ def assert_accuracy(
             scenarios=scenarios,
             data_root=data_root,
             n_seeds=chosen_seeds() if n_seeds is None else n_seeds,
+            n_patients=n_patients,
             out=Path(folder),
             own_methods=own,
         )

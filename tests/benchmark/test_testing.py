@@ -12,7 +12,7 @@ from benchmark import pytest_plugin, testing
 from benchmark.testing import assert_accuracy
 
 pytest_plugins = ("pytester",)
-CASE = ("paper-F4",)
+FEW = {"scenarios": ["paper-F4"], "n_patients": 300}
 
 
 def even(model, samples, rng):
@@ -28,8 +28,8 @@ def guess(model, samples, rng):
 
 
 def test_an_accurate_method_passes_in_silence(capsys):
-    assert assert_accuracy("gradient", scenarios=CASE, rmse=0.02, rbo=0.99) is None
-    assert assert_accuracy(methods.as_method(even), scenarios=["paper-F6"], rmse=0.01) is None
+    assert assert_accuracy("gradient", **FEW, rmse=0.02, rbo=0.99) is None
+    assert assert_accuracy(methods.as_method(even), scenarios=["paper-F6"], n_patients=300, rmse=0.01) is None
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
 
@@ -37,7 +37,7 @@ def test_an_accurate_method_passes_in_silence(capsys):
 def test_a_method_that_is_not_accurate_fails_with_figures_and_the_worst_scenarios():
     # One-hot truth against equal shares: √(0.75² + 3 · 0.25²)/2 = 0.4330 on F0; on F6, all is right.
     with pytest.raises(AssertionError) as failure:
-        assert_accuracy(even, scenarios=["paper-F0", "paper-F6"], rmse=0.1, rbo=0.9)
+        assert_accuracy(even, scenarios=["paper-F0", "paper-F6"], n_patients=300, rmse=0.1, rbo=0.9)
     text = str(failure.value)
     assert "even is less accurate than it should be on suite smoke" in text
     assert "pooled RMSE on oracle: 0.3062, must be at most 0.1; worst on\n    paper-F0  0.4330\n" in text
@@ -47,7 +47,7 @@ def test_a_method_that_is_not_accurate_fails_with_figures_and_the_worst_scenario
 
 def test_only_the_figure_that_is_missed_is_told():
     with pytest.raises(AssertionError) as failure:
-        assert_accuracy(first_alone, scenarios=CASE, rmse=0.1, rbo=0.1)
+        assert_accuracy(first_alone, **FEW, rmse=0.1, rbo=0.1)
     assert "RMSE" in str(failure.value)
     assert "RBO" not in str(failure.value)
 
@@ -56,7 +56,7 @@ def test_the_verdict_is_the_same_each_time():
     told = []
     for _ in range(2):
         with pytest.raises(AssertionError) as failure:
-            assert_accuracy(guess, scenarios=CASE, rmse=0.0)
+            assert_accuracy(guess, **FEW, rmse=0.0)
         told.append(str(failure.value))
     assert told[0] == told[1]
 
@@ -70,14 +70,14 @@ def test_a_method_that_fails_or_does_not_apply_fails_the_test():
 
     for method, told in ((broken, "failed in 2 of 2"), (choosy, "was skipped in 2 of 2")):
         with pytest.raises(AssertionError, match=told) as failure:
-            assert_accuracy(method, scenarios=CASE, n_seeds=2, rmse=0.5)
+            assert_accuracy(method, **FEW, n_seeds=2, rmse=0.5)
         assert "paper-F4, oracle, seed 0" in str(failure.value)
     assert "needs a network" in str(failure.value)
 
 
 def test_an_estimand_decides_the_truth():
     # The total effect of F4 is that of its gradient: half each.
-    assert_accuracy("modality_contribution", scenarios=CASE, rmse=0.1)
+    assert_accuracy("modality_contribution", **FEW, rmse=0.1)
     with pytest.raises(ValueError, match="Did you mean 'shapley'"):
         assert_accuracy(even, estimand="shaply", rmse=0.1)
 
@@ -96,7 +96,7 @@ def test_arguments_are_checked():
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(testing.tempfile, "tempdir", str(tmp_path))
-    assert_accuracy("gradient", scenarios=CASE, rmse=0.1)
+    assert_accuracy("gradient", **FEW, rmse=0.1)
     assert list(tmp_path.iterdir()) == []
 
 

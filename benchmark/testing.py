@@ -21,7 +21,7 @@ from benchmark.store import FAILURES
 from benchmark.table import leaderboard, own_truth
 from methods.api import Method
 from synthetic import Scenario
-from synthetic.names import check_known
+from synthetic.names import check_known, printable
 
 _WORST = 3
 
@@ -71,8 +71,13 @@ def assert_accuracy(
     _check_limits(rmse, rbo)
     check_known("estimand", estimand, methods.TARGETS)
     name = suite or chosen_suite() or "smoke"
-    own = () if isinstance(method, str) else (methods.as_method(method, estimand=estimand),)
-    known = (method,) if isinstance(method, str) else ()
+    own: tuple[Method, ...] = ()
+    known: tuple[str, ...] = ()
+    if isinstance(method, str):
+        label, known = method, (method,)
+    else:
+        own = (methods.as_method(method, estimand=estimand),)
+        label = own[0].name
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         request = Request.from_options(
             suite=name,
@@ -86,7 +91,6 @@ def assert_accuracy(
         )
         # No method but the one that is asked about.
         outcome = session.run(replace(request, method_names=known))
-    label = own[0].name if own else known[0]
     rows = outcome.scores[outcome.scores["method"] == label]
     lost = [it for it in outcome.results if it.job["method"] == label and it.status != "done"]
     __tracebackhide__ = True
@@ -137,6 +141,10 @@ def _shortfalls(
         lines.append(f"  {label} on {row['model']}: {value:.4f}, must be {must} {limit:g}; worst on")
         means = own.groupby(["scenario", "images"], sort=False)[name].mean()
         worst = means.sort_values(ascending=sign < 0, kind="stable").head(_WORST)
-        width = max(len(str(scenario)) for scenario, _ in worst.index)
-        lines += [f"    {scenario:<{width}}  {number:.4f}" for (scenario, _), number in worst.items()]
+        names = [str(scenario) for scenario in worst.index.get_level_values("scenario")]
+        width = max(map(len, names))
+        lines += [
+            f"    {printable(scenario):<{width}}  {number:.4f}"
+            for scenario, number in zip(names, worst.to_numpy(), strict=True)
+        ]
     return lines

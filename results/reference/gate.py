@@ -27,6 +27,7 @@ from benchmark.request import Request
 from benchmark.statistics.intervals import UNSEEN
 from benchmark.table import own_truth
 from methods.api import FusionModel, Method
+from synthetic.seeding import numpy_rng
 from synthetic.types import Samples
 
 HERE = Path(__file__).parent
@@ -416,41 +417,52 @@ def _print(head: list[str], rows: list[list[str]]) -> None:
     print(flush=True)
 
 
-def main() -> None:
-    """Print what was measured as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=400, help="tables a figure")
-    n = parser.parse_args().draws
-    start, rng, tables = time.perf_counter(), np.random.default_rng(20), sources()
-    rules = regression.Rules()
-    print("# What the accuracy gate and the intervals keep\n")
-    print(
-        f"Made by `python results/reference/gate.py`. Margins: RMSE {rules.rmse_margin:g}, RBO "
-        f"{rules.rbo_margin:g}; confidence {rules.confidence:.0%}; three seeds in the run and three others "
-        "in the baseline, none shared: the hardest case. With shared seeds, cells are paired, and equal "
-        f"numbers have no noise at all. `paper-*`: laws fitted to three seeds; `{REAL}`: real seeds.\n"
-    )
+def print_false_alarms(n: int, tables: list[Source]) -> None:
+    """Print how often a check fails when nothing changed."""
     print("## False alarms: nothing changed\n")
     print("Share of checks (all methods, both metrics) that fail. Promised: at most 5 %.\n")
     _print(
         ["table", "tests a check", "other seeds", "same seeds, rounding (1e-6)"],
-        [false_alarms(source, n, rng) for source in tables],
+        [false_alarms(source, n, numpy_rng("gate", "alarms", source.name)) for source in tables],
     )
+
+
+def print_power(n: int, tables: list[Source]) -> None:
+    """Print how often a fall is found."""
     print("## Power: one method became worse\n")
     print("By 0.05 of pooled RMSE or 0.1 of mean RBO; all methods in turn, each as often as the others.\n")
     _print(
         ["table", "worse by", "scenarios hit", "found", "methods below 95 %", "worst"],
-        [row for source in tables for row in power(source, max(n // 2, 1), rng)],
+        [row for source in tables for row in power(source, n, numpy_rng("gate", "power", source.name))],
     )
+
+
+def print_coverage(n: int, tables: list[Source]) -> None:
+    """Print the coverage of intervals."""
     print("## Coverage of nominal 95 % intervals\n")
     print("Methods whose scores never move are left out: every interval holds them.\n")
-    rows = [row for source in tables for row in coverage(source, n, rng)] + scenario_coverage(n, rng)
+    rows = [
+        row for source in tables for row in coverage(source, n, numpy_rng("gate", "coverage", source.name))
+    ]
+    rows += scenario_coverage(n, numpy_rng("gate", "scenarios"))
     _print(["drawn from", "metric", "over", "mean", "methods within 93–97 %", "worst"], rows)
+
+
+def print_comparisons(n: int, tables: list[Source]) -> None:
+    """Print how often equal methods are called different."""
     print("## Two methods that are the same: how often p < 5 %\n")
     _print(
         ["table", "metric", "wilcoxon", "t", "seeds"],
-        [row for source in tables for row in comparisons(source, n, rng)],
+        [
+            row
+            for source in tables
+            for row in comparisons(source, n, numpy_rng("gate", "comparisons", source.name))
+        ],
     )
+
+
+def print_mutations(_n: int, _tables: list[Source]) -> None:
+    """Print what mutations do."""
     print("## Mutations of the project's own methods, on suite smoke\n")
     print("Harmful: worse by 0.05 RMSE or 0.1 RBO. The seeds are the baseline's.\n")
     _print(
@@ -466,6 +478,39 @@ def main() -> None:
             for row in mutations()
         ],
     )
+
+
+def print_head(_n: int, _tables: list[Source]) -> None:
+    """Print what was done."""
+    rules = regression.Rules()
+    print("# What the accuracy gate and the intervals keep\n")
+    print(
+        f"Made by `python results/reference/gate.py`. Margins: RMSE {rules.rmse_margin:g}, RBO "
+        f"{rules.rbo_margin:g}; confidence {rules.confidence:.0%}; three seeds in the run and three others "
+        "in the baseline, none shared: the hardest case. With shared seeds, cells are paired, and equal "
+        f"numbers have no noise at all. `paper-*`: laws fitted to three seeds; `{REAL}`: real seeds.\n"
+    )
+
+
+PARTS = {
+    "head": print_head,
+    "false-alarms": print_false_alarms,
+    "power": print_power,
+    "coverage": print_coverage,
+    "comparisons": print_comparisons,
+    "mutations": print_mutations,
+}
+
+
+def main() -> None:
+    """Print what was measured as Markdown; each part draws from a stream of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draws", type=int, default=200, help="tables a figure")
+    parser.add_argument("--part", choices=PARTS, action="append", help="nothing else; may be repeated")
+    options = parser.parse_args()
+    start, tables = time.perf_counter(), sources()
+    for name in options.part or PARTS:
+        PARTS[name](options.draws, tables)
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
 
 

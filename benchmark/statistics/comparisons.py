@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from benchmark.statistics.grid import Gaps, Grid, Metric, grid
-from benchmark.statistics.intervals import UNSEEN, seed_variance
+from benchmark.statistics.intervals import UNSEEN, seed_variance, shared_factor
 from synthetic.names import check_known
 
 Array = NDArray[np.float64]
@@ -50,7 +50,7 @@ def compare_methods(
     table: pd.DataFrame,
     *,
     metric: Metric = "rmse",
-    test: Test = "wilcoxon",
+    test: Test = "seeds",
     level: float = 0.05,
     model: str | None = None,
     estimand: str | None = None,
@@ -58,11 +58,12 @@ def compare_methods(
 ) -> pd.DataFrame:
     """Return each pair of methods: how far apart they are, and whether that is more than noise.
 
-    Cells are paired: both methods explained the same model on the same samples. ``"wilcoxon"`` (signed ranks,
-    exact up to 16 scenarios) and ``"t"`` compare means over seeds, paired over scenarios: do
-    they differ on scenarios like these? With eight scenarios, the least p of Wilcoxon's test is 0.0078, so
-    that after Holm's correction ten methods cannot differ; ``"t"`` can, and keeps its level on squared errors
-    that are exchangeable. ``"seeds"`` takes the scenarios as fixed: would other seeds turn the difference?
+    Cells are paired: both methods explained the same model on the same samples. ``"seeds"`` takes the
+    scenarios as fixed, as a suite's are: would other seeds turn the difference? (Student's t, with the
+    variance of `seed_variance` times `shared_factor`.) ``"wilcoxon"`` (signed ranks, exact up to 16 scenarios) and ``"t"`` compare
+    means over seeds, paired over scenarios: do the methods differ on other scenarios like these? With eight
+    scenarios, the least p of Wilcoxon's test is 0.0078, so that after Holm's correction five methods or more
+    cannot differ. Error rates of all three: ``results/reference/gate.md``.
 
     Args:
         table: from ``benchmark.table.scores``.
@@ -118,8 +119,10 @@ def _p_value(differences: Array, test: Test, *, unseen: float) -> float:
     if test == "seeds":
         variance, freedom = seed_variance(differences, unseen=unseen)
         if np.isnan(variance):
-            raise ValueError("The test 'seeds' must have two seeds or more. Got one: take more seeds.")
-        return _t_test(float(means.mean()), variance, freedom)
+            raise ValueError(
+                "The test 'seeds' must have two seeds or more. Got one: take more, or 'wilcoxon'."
+            )
+        return _t_test(float(means.mean()), variance * shared_factor(differences), freedom)
     if len(means) < 2:
         raise ValueError(f"The test {test!r} must have two scenarios or more. Got one: take test='seeds'.")
     if test == "t":

@@ -200,8 +200,8 @@ def test_intervals_are_around_the_leaderboards_values():
 def test_an_rbo_that_never_moved_is_not_certain():
     rows = statistics.intervals(make_table(noisy(), np.ones((3, 8, 3))))
     rbo = rows[rows.metric == "rbo"].iloc[0]
-    # (0.02 / 17) / 24, with 17 degrees of freedom
-    reach = stats.t.ppf(0.975, 17) * np.sqrt(UNSEEN / 17 / 24)
+    # (0.02 / 17) / 24, times 1 + 7 · 0.05 for eight scenarios, with 17 degrees of freedom
+    reach = stats.t.ppf(0.975, 17) * np.sqrt(1.35 * UNSEEN / 17 / 24)
     assert (rbo.value, rbo.low, rbo.high) == pytest.approx((1.0, 1 - reach, 1.0))
 
 
@@ -229,7 +229,9 @@ def test_the_interval_over_seeds_covers_as_often_as_it_says():
     truth = np.sqrt((level**2 * (1 + 0.2**2)).mean())
     n, hits = 800, 0
     for _ in range(n):
-        found = statistics.seed_interval((level * (1 + 0.2 * rng.standard_normal((8, 3)))) ** 2, squared=True)
+        # Scenarios share a twentieth of the variance with the same seed.
+        drawn = np.sqrt(0.95) * rng.standard_normal((8, 3)) + np.sqrt(0.05) * rng.standard_normal(3)
+        found = statistics.seed_interval((level * (1 + 0.2 * drawn)) ** 2, squared=True)
         hits += found.low <= truth <= found.high
     assert 0.93 <= hits / n <= 0.97
 
@@ -319,7 +321,7 @@ def test_paired_tests_are_scipys():
     assert (found.better, found.worse) == ("m0", "m1")
     pooled = np.sqrt(squares.mean(1))
     assert found.difference == pytest.approx(pooled[0] - pooled[1])
-    found = statistics.compare_methods(pair).iloc[0]
+    found = statistics.compare_methods(pair, test="wilcoxon").iloc[0]
     assert found.p == pytest.approx(stats.wilcoxon(squares[0] - squares[1]).pvalue)
     one = statistics.compare_methods(make_table(values[:2, :1]), test="seeds").iloc[0]
     expected = stats.ttest_rel(values[0, 0] ** 2, values[1, 0] ** 2).pvalue

@@ -60,9 +60,9 @@ def compare_methods(
 
     Cells are paired: both methods explained the same model on the same samples. ``"seeds"`` takes the
     scenarios as fixed, as a suite's are: would other seeds turn the difference? (Student's t, with the
-    variance of `seed_variance` times `shared_factor`.) ``"wilcoxon"`` (signed ranks, exact up to 16 scenarios) and ``"t"`` compare
-    means over seeds, paired over scenarios: do the methods differ on other scenarios like these? With eight
-    scenarios, the least p of Wilcoxon's test is 0.0078, so that after Holm's correction five methods or more
+    variance of `seed_variance` times `shared_factor`.) ``"wilcoxon"`` (signed ranks, exact up to 16
+    scenarios) and ``"t"`` compare means over seeds, paired over scenarios: do the methods differ on other
+    scenarios like these? With eight scenarios, the least p of Wilcoxon's test is 0.0078, so that after Holm's correction five methods or more
     cannot differ. Error rates of all three: ``results/reference/gate.md``.
 
     Args:

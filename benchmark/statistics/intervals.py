@@ -170,7 +170,8 @@ def seed_interval(
     """Return the interval of a mean over fixed scenarios, if seeds vary.
 
     Student's t with the variance of `seed_variance`, times what scenarios share (``SHARED_DRAWS``); for
-    squared errors on the scale of their logarithm, on which the few seeds of a positive quantity are less skewed (delta method).
+    squared errors on the scale of their logarithm, on which the few seeds of a positive quantity are less
+    skewed (delta method).
 
     Args:
         values: ``[s, k]``, one a scenario and seed, NaN where there is none.

@@ -62,8 +62,8 @@ def compare_methods(
     scenarios as fixed, as a suite's are: would other seeds turn the difference? (Student's t, with the
     variance of `seed_variance` times `shared_factor`.) ``"wilcoxon"`` (signed ranks, exact up to 16
     scenarios) and ``"t"`` compare means over seeds, paired over scenarios: do the methods differ on other
-    scenarios like these? With eight scenarios, the least p of Wilcoxon's test is 0.0078, so that after Holm's correction five methods or more
-    cannot differ. Error rates of all three: ``results/reference/gate.md``.
+    scenarios like these? With eight scenarios, the least p of Wilcoxon's test is 0.0078, so that after Holm's
+    correction five methods or more cannot differ. Error rates of all: ``results/reference/gate.md``.
 
     Args:
         table: from ``benchmark.table.scores``.

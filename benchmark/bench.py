@@ -22,7 +22,7 @@ from benchmark.controls import CONTROLS
 from benchmark.door import find_answers, forget
 from benchmark.maps import MAP_CONTROLS, N_SCORED, TrueMaps, shrunk
 from benchmark.metering import MeteredModel, meter
-from benchmark.models import HybridNetwork
+from benchmark.models import FusionNetwork
 from benchmark.recall import network_folder, network_key
 from benchmark.retraining import Retraining
 from benchmark.said import Said, feature_shares
@@ -336,8 +336,10 @@ def _truths(dataset: Dataset) -> dict[str, Truth]:
 
 def _trained(
     stage: Stage, train: Samples, modalities: Sequence[str] = ()
-) -> tuple[HybridNetwork, float, bool]:
+) -> tuple[FusionNetwork, float, bool]:
     """Return the stage's network: from the cache where it was trained before, else trained and kept.
+
+    One of a user's own is trained each time: what its class does now cannot be told from its name.
 
     Args:
         stage: data and model.
@@ -349,8 +351,9 @@ def _trained(
     """
     if modalities:
         train = Samples({name: train.inputs[name] for name in modalities}, train.labels)
+    is_known = models.is_built_in(stage.model)
     folder, key = network_folder(), network_key(stage, modalities)
-    found = load_cached(key, folder=folder)
+    found = load_cached(key, folder=folder) if is_known else None
     if found is not None:
         weights, about = found
         n_classes = 2 if train.labels is None else int(train.labels.max()) + 1
@@ -360,8 +363,9 @@ def _trained(
     start = time.perf_counter()
     network = fit(stage.model, train, seed=stage.train_seed)
     seconds = time.perf_counter() - start
-    about = {"stage": repr(stage), "modalities": ", ".join(train.inputs), "seconds": f"{seconds:.4f}"}
-    save_cached(key, network.state_dict(), about, folder=folder)
+    if is_known:
+        about = {"stage": repr(stage), "modalities": ", ".join(train.inputs), "seconds": f"{seconds:.4f}"}
+        save_cached(key, network.state_dict(), about, folder=folder)
     return network, seconds, False
 
 

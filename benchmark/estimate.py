@@ -12,7 +12,6 @@ from typing import Any
 
 from benchmark import models
 from benchmark.suite import Job, Stage
-from benchmark.training import PLANS
 from methods.api import Method
 from synthetic import ESTIMANDS
 
@@ -161,10 +160,10 @@ def _drawing_seconds(stage: Stage) -> float:
 
 
 def _training_seconds(stage: Stage) -> float:
-    plan = PLANS[stage.model]
+    plan = models.plan(stage.model)
     n_train = _TRAIN_SHARE * (stage.n_patients or _N_SCANS) * (1 - plan.validation_share)
     n_steps = max(1, round(n_train / plan.batch_size))
-    step = _STEP_SECONDS.get(stage.model, max(_STEP_SECONDS.values()))
+    step = _STEP_SECONDS.get(stage.model.partition("(")[0], max(_STEP_SECONDS.values()))
     return step * n_steps * plan.n_epochs(n_steps) * (stage.image_size / 28) ** 2
 
 

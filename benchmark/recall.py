@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import methods
+from benchmark import models
 from benchmark.controls import CONTROLS
 from benchmark.maps import MAP_CONTROLS
 from benchmark.store import Result, Store, job_key, model_fingerprint
 from benchmark.suite import Job, Stage
-from benchmark.training import PLANS
 from methods.api import Method
 from synthetic.cache import cache_folder, content_key
 from synthetic.fingerprint import source_fingerprint
@@ -21,7 +21,7 @@ def look_up(
 ) -> Iterator[tuple[Job, str, Method | None, Result | None]]:
     """Yield each job with its key, its method (None for a control) and the result that is there, if any.
 
-    What a user's own function once returned is never taken for what it would return now.
+    What a user's own function or network once returned is never taken for what it would return now.
 
     Args:
         jobs: in any order.
@@ -35,7 +35,7 @@ def look_up(
             known[job.method] = methods.get(job.method)
         method = known[job.method]
         key = job_key(job, method)
-        recalled = store is not None and (method is None or methods.is_built_in(method))
+        recalled = models.is_built_in(job.stage.model) and (method is None or methods.is_built_in(method))
         yield job, key, method, store.load(job, key) if store is not None and recalled else None
 
 
@@ -52,7 +52,8 @@ def network_key(stage: Stage, modalities: Sequence[str] = ()) -> str:
         modalities: those that it was trained on, in order, where they are not all.
     """
     some = [repr(tuple(modalities))] if modalities else []
-    return content_key(model_fingerprint(stage.model), repr(stage), repr(PLANS[stage.model]), *some)
+    plan = repr(models.plan(stage.model))
+    return content_key(model_fingerprint(stage.model), repr(stage), plan, *some)
 
 
 def code_fingerprint() -> str:

@@ -315,9 +315,8 @@ def plan(
         raise ValueError(f"The number of seeds must be at least 1. Got {n_seeds}.")
     if n_explained < 2:
         raise ValueError(f"The number of explained samples must be at least 2. Got {n_explained}.")
-    chosen_models = suite.models if model_names is None else model_names
-    for name in chosen_models:
-        models.check_name(name)
+    asked_models = suite.models if model_names is None else model_names
+    chosen_models = tuple(dict.fromkeys(models.full_name(name) for name in asked_models))
     chosen = choose_methods(suite.methods) if method_names is None else tuple(method_names)
     everyone = _method_names(chosen, own_names)
     sources = suite.images if images is None else (images,) if isinstance(images, str) else tuple(images)

@@ -243,8 +243,10 @@ def _source(name: str) -> str:
 
 
 def _model(name: str) -> str:
-    models.check_name(name)
-    return name
+    try:
+        return models.full_name(name)
+    except (TypeError, RecursionError, MemoryError) as error:  # from values that Python cannot make
+        raise ValueError(f"The options of model {name[:80]!r} cannot be read: {error}.") from None
 
 
 def _method(name: str) -> str:

@@ -3,61 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmark import models
-from benchmark.models import HybridNetwork
+from benchmark.models import FusionNetwork, TrainingPlan
 from methods.api import FusionModel
 from methods.evaluation import encode
 from synthetic.seeding import derive_seed, torch_rng
 from synthetic.threads import single_thread
 from synthetic.types import Samples, as_float
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How a network is trained.
-
-    Attributes:
-        learning_rate: the largest one of the schedule.
-        schedule: ``constant``, or ``one_cycle`` (Smith & Topin 2019): up, then down to zero.
-        weight_decay: decoupled (AdamW); 0 is plain Adam.
-        batch_size: patients a step.
-        max_epochs: passes through the training part, where they make enough steps.
-        min_steps: steps at least: with few patients there are more passes, or a small sample would be an
-            untrained network.
-        patience: epochs without a better validation loss after which training stops; None for never.
-        validation_share: part of the *training* split that is held out to choose the epoch.
-    """
-
-    learning_rate: float
-    schedule: Literal["constant", "one_cycle"]
-    weight_decay: float
-    batch_size: int = 128
-    max_epochs: int = 20
-    min_steps: int = 300
-    patience: int | None = None
-    validation_share: float = 0.1
-
-    def n_epochs(self, n_steps: int) -> int:
-        """Return the passes through training data of so many steps each."""
-        return max(self.max_epochs, -(-self.min_steps // n_steps))
-
-
-PLANS = {
-    # Adam, at most 1e-3, batches of 128, as published. Two things differ: the epoch is chosen on a part of
-    # the training split, not on test data; and the rate is annealed, since at a constant one the batch
-    # statistics were still off when training stopped (on F6 an accuracy of 0.80 at an AUROC of 0.99).
-    "hybrid-s1": TrainingPlan(learning_rate=1e-3, schedule="one_cycle", weight_decay=0.0, max_epochs=8),
-    # The decay was chosen by accuracy on a part of the training split alone, see results/reference/decay.py:
-    # between 0.01 and 1 it makes no difference there.
-    "hybrid": TrainingPlan(learning_rate=4e-3, schedule="one_cycle", weight_decay=0.1, max_epochs=8),
-}
 
 
 @dataclass(frozen=True)
@@ -80,13 +40,13 @@ class Fidelity:
     ceiling: float = 1.0
 
 
-def fit(name: str, train: Samples, *, seed: int, plan: TrainingPlan | None = None) -> HybridNetwork:
+def fit(name: str, train: Samples, *, seed: int, plan: TrainingPlan | None = None) -> FusionNetwork:
     """Train a network on the training split and return it in evaluation mode.
 
     A part of the training split is held out; the weights of the epoch with the least loss on it are kept.
 
     Args:
-        name: network, one of ``benchmark.models.names()``.
+        name: network, as ``benchmark.models.get`` takes it.
         train: with labels.
         seed: decides weights, batches and the held-out part; the global generator is left as it was.
         plan: None for the network's own.
@@ -103,18 +63,24 @@ def fit(name: str, train: Samples, *, seed: int, plan: TrainingPlan | None = Non
         torch.manual_seed(derive_seed("training", name, seed))
         n_classes = int(train.labels.max()) + 1
         network = models.build(name, input_shapes(train), n_classes=n_classes)
-        plan = plan or PLANS[name]
+        plan = plan or models.plan(name)
         generator = torch_rng("training", name, "batches", seed)
         order = torch.randperm(len(train), generator=generator)
         n_held_out = max(1, round(plan.validation_share * len(train)))
         held_out, rest = train.take(order[:n_held_out]), train.take(order[n_held_out:])
-        _optimise(network, rest, held_out, plan, generator)
+        for stage in _stages(network):
+            _optimise(stage, rest, held_out, plan, generator)
     return network.eval().requires_grad_(requires_grad=False)
 
 
 def input_shapes(samples: Samples) -> dict[str, tuple[int, ...]]:
     """Return modality → input shape without the sample axis."""
     return {name: tuple(value.shape[1:]) for name, value in samples.inputs.items()}
+
+
+def _stages(network: nn.Module) -> Iterable[nn.Module]:
+    """Return what is trained one after another; of a network that does not say, itself."""
+    return network.training_stages() if isinstance(network, FusionNetwork) else [network]
 
 
 def _optimise(
@@ -137,7 +103,7 @@ def _optimise(
         order = torch.randperm(len(train), generator=generator)
         # tensor_split: batches of nearly equal size, so that none is too small for batch statistics.
         for rows in order.tensor_split(n_steps):
-            loss = _loss(network, train.take(rows))
+            loss = _loss(network, train.take(rows), generator)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -145,7 +111,7 @@ def _optimise(
                 schedule.step()
         network.eval()
         with torch.no_grad():
-            held_out_loss = float(_loss(network, held_out))
+            held_out_loss = float(_loss(network, held_out, None))
         since_best += 1
         if held_out_loss < best_loss:
             best_loss, best_weights, since_best = held_out_loss, copy.deepcopy(network.state_dict()), 0
@@ -154,9 +120,19 @@ def _optimise(
     network.load_state_dict(best_weights)
 
 
-def _loss(network: nn.Module, samples: Samples) -> Tensor:
+def _loss(network: nn.Module, samples: Samples, generator: torch.Generator | None) -> Tensor:
+    """Return the loss of a training step, or without a generator that which chooses the epoch.
+
+    A network that has no losses of its own is trained on the cross entropy of its logits.
+    """
     inputs = {name: as_float(value) for name, value in samples.inputs.items()}
-    return nn.functional.cross_entropy(network(inputs), samples.labels)  # pyright: ignore[reportArgumentType]
+    labels = cast("Tensor", samples.labels)
+    if generator is not None and hasattr(network, "training_loss"):
+        return network.training_loss(inputs, labels, generator)
+    if generator is None and hasattr(network, "validation_loss"):
+        return network.validation_loss(inputs, labels)
+    model = cast("FusionModel", network)
+    return nn.functional.cross_entropy(model.classify(model.encode(inputs)), labels)
 
 
 def fidelity(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from keyword import iskeyword
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 import synthetic
+from synthetic.options import with_options
 from synthetic.types import Samples
 
 Aggregation = Literal["mean_absolute", "absolute_mean"]
@@ -80,12 +80,6 @@ class NotApplicableError(Exception):
 
 class BudgetError(Exception):
     """A method asked for more model calls than it was given; the harness raises it."""
-
-
-def _shown(value: object) -> str:
-    """Return an option's value as it is read again: a plain word bare, anything else as a literal."""
-    is_word = isinstance(value, str) and value.isidentifier() and not iskeyword(value)
-    return str(value) if is_word else repr(value)
 
 
 @dataclass(frozen=True)
@@ -160,12 +154,11 @@ class Method:
         """Return the method with options set, and named after them: ``"lime(n_points=1000)"``."""
         if not options:
             return self
-        shown = ", ".join(f"{key}={_shown(value)}" for key, value in sorted(options.items()))
         changed = dict(options)
         aggregation = changed.pop("aggregation", self.aggregation)
         return replace(
             self,
-            name=f"{self.name}({shown})",
+            name=with_options(self.name, options),
             options={**self.options, **changed},
             aggregation=aggregation,  # pyright: ignore[reportArgumentType]  # checked in __post_init__
         )

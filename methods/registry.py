@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
 import inspect
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -43,6 +40,7 @@ from methods import (
 from methods.api import Method
 from synthetic.fingerprint import source_fingerprint as fingerprint
 from synthetic.names import check_known
+from synthetic.options import load_object, split_options
 
 _BUILT_IN = (
     gradient.METHOD,
@@ -161,14 +159,9 @@ def get(name: str) -> Method:
         >>> get("permutation(unit=modality)").options["unit"]
         'modality'
     """
-    match = re.fullmatch(r"\s*([^()\s]+)\s*(?:\((.*)\))?\s*", name)
-    if match is None:
-        raise ValueError(
-            f"The method {name!r} must be written as name, name(option=value, …) or module:function."
-        )
-    base, options = match.group(1), _parse_options(name, match.group(2) or "")
+    base, options = split_options("method", name, own="module:function")
     if ":" in base:
-        method = _load(base)
+        method = as_method(load_object("method", base), name=base)
     else:
         check_known("method", base, names())
         method = _registered()[base]
@@ -195,56 +188,6 @@ def as_method(candidate: object, *, name: str | None = None, estimand: str = "gr
         estimand=estimand,
         version=str(getattr(function, "version", "1")),
     )
-
-
-def _load(path: str) -> Method:
-    module_name, _, attribute = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
-        raise ValueError(
-            f"The module {module_name!r} of method {path!r} cannot be imported "
-            f"({type(error).__name__}: {error}). Run from the folder that holds it, or install its package."
-        ) from error
-    if not hasattr(module, attribute):
-        raise ValueError(f"The module {module_name!r} has no {attribute!r} (from method {path!r}).")
-    return as_method(getattr(module, attribute), name=path)
-
-
-def _parse_options(name: str, text: str) -> dict[str, object]:
-    """Return the options of ``name=value, …``: Python literals, and bare words as strings."""
-    try:
-        call = ast.parse(f"options({text})", mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last two: nested too deep
-        raise _misspelt(name, text) from None
-    # "f(a=1)(b=2)" is a call too, of what f(a=1) returns.
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-        raise _misspelt(name, text)
-    if call.args:
-        raise _misspelt(name, ast.unparse(call.args[0]))
-    options: dict[str, object] = {}
-    for keyword in call.keywords:
-        if keyword.arg is None:
-            raise _misspelt(name, f"**{ast.unparse(keyword.value)}")
-        if keyword.arg in options:
-            raise ValueError(
-                f"The option {keyword.arg!r} of method {name!r} must be given once. Got it twice."
-            )
-        if isinstance(keyword.value, ast.Name):
-            options[keyword.arg] = keyword.value.id  # a bare word, such as unit=modality
-            continue
-        try:
-            options[keyword.arg] = ast.literal_eval(keyword.value)
-        except (ValueError, TypeError, MemoryError, RecursionError):
-            raise ValueError(
-                f"The option {keyword.arg!r} of method {name!r} must be a number, a word, a text in quotes, "
-                f"or a tuple, list or dict of them. Got {ast.unparse(keyword.value)!r}; put a text in quotes."
-            ) from None
-    return options
-
-
-def _misspelt(name: str, part: str) -> ValueError:
-    return ValueError(f"The options of method {name!r} must be written as option=value. Got {part!r}.")
 
 
 def _check_options(method: Method, options: Mapping[str, object]) -> None:

@@ -1,0 +1,52 @@
+"""What must be known of a kind of network to build and train one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchmark.models.plan import COMPACT, TrainingPlan
+from synthetic.names import check_known
+from synthetic.options import with_options
+
+_GIVEN = ("shapes", "n_classes")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of network, before it has weights.
+
+    Attributes:
+        name: with its options in parentheses where they differ from the defaults.
+        network: ``(shapes, *, n_classes, **options)`` → a ``torch.nn.Module`` that is a ``FusionModel``.
+        description: one line.
+        plan: how it is trained.
+        options: keyword arguments for ``network``.
+        parts: names of the other models whose files it is built from.
+    """
+
+    name: str
+    network: Callable[..., Any]
+    description: str
+    plan: TrainingPlan = COMPACT
+    options: Mapping[str, object] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+
+    def with_options(self, options: Mapping[str, object]) -> Architecture:
+        """Return the architecture with options set, and named after them: ``"contrastive(tokens=False)"``.
+
+        Raises:
+            ValueError: if the network takes no option of such a name.
+        """
+        parameters = list(inspect.signature(self.network).parameters.values())
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            known = [parameter.name for parameter in parameters if parameter.name not in _GIVEN]
+            for option in options:
+                if not known:
+                    raise ValueError(f"The model {self.name!r} takes no options. Got {option!r}.")
+                check_known(f"{self.name} option", option, known)
+        return replace(
+            self, name=with_options(self.name, options), options={**self.options, **options}
+        )

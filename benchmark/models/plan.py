@@ -1,0 +1,44 @@
+"""How a network is trained: numbers that stand beside the network that they were chosen for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a network is trained.
+
+    Attributes:
+        learning_rate: the largest one of the schedule.
+        schedule: ``constant``, or ``one_cycle`` (Smith & Topin 2019): up, then down to zero.
+        weight_decay: decoupled (AdamW); 0 is plain Adam.
+        batch_size: patients a step.
+        max_epochs: passes through the training part, where they make enough steps.
+        min_steps: steps at least: with few patients there are more passes, or a small sample would be an
+            untrained network.
+        patience: epochs without a better validation loss after which training stops; None for never.
+        validation_share: part of the *training* split that is held out to choose the epoch.
+    """
+
+    learning_rate: float
+    schedule: Literal["constant", "one_cycle"]
+    weight_decay: float
+    batch_size: int = 128
+    max_epochs: int = 20
+    min_steps: int = 300
+    patience: int | None = None
+    validation_share: float = 0.1
+
+    def n_epochs(self, n_steps: int) -> int:
+        """Return the passes through training data of so many steps each."""
+        return max(self.max_epochs, -(-self.min_steps // n_steps))
+
+
+COMPACT = TrainingPlan(learning_rate=4e-3, schedule="one_cycle", weight_decay=0.1, max_epochs=8)
+"""For small networks of strided convolutions: that of ``hybrid``, and of networks without a plan of their own.
+
+The decay was chosen by accuracy on a part of the training split alone, see results/reference/decay.py: between
+0.01 and 1 it makes no difference there.
+"""

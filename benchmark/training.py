@@ -128,9 +128,9 @@ def _loss(network: nn.Module, samples: Samples, generator: torch.Generator | Non
     inputs = {name: as_float(value) for name, value in samples.inputs.items()}
     labels = cast("Tensor", samples.labels)
     if generator is not None and hasattr(network, "training_loss"):
-        return network.training_loss(inputs, labels, generator)
+        return cast("FusionNetwork", network).training_loss(inputs, labels, generator)
     if generator is None and hasattr(network, "validation_loss"):
-        return network.validation_loss(inputs, labels)
+        return cast("FusionNetwork", network).validation_loss(inputs, labels)
     model = cast("FusionModel", network)
     return nn.functional.cross_entropy(model.classify(model.encode(inputs)), labels)
 

@@ -1,4 +1,4 @@
-"""Names with options, ``permutation(unit=modality)``, and names that say where an object lies, ``module:object``."""
+"""Names with options, ``permutation(unit=modality)``, and names that say where an object lies."""
 
 from __future__ import annotations
 

@@ -47,6 +47,4 @@ class Architecture:
                 if not known:
                     raise ValueError(f"The model {self.name!r} takes no options. Got {option!r}.")
                 check_known(f"{self.name} option", option, known)
-        return replace(
-            self, name=with_options(self.name, options), options={**self.options, **options}
-        )
+        return replace(self, name=with_options(self.name, options), options={**self.options, **options})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmark.models.architecture import Architecture
 from benchmark.models.attention_layers import Attention, feed_forward
 from benchmark.models.base import FusionNetwork
-from benchmark.models.encoders import encoders
+from benchmark.models.encoders import Encoders
 from benchmark.models.plan import TrainingPlan
 
 N_FEATURES = 16
@@ -37,7 +37,7 @@ class AttentionNetwork(FusionNetwork):
         super().__init__(shapes, dict.fromkeys(shapes, N_FEATURES), n_classes=n_classes)
         if n_layers < 1:
             raise ValueError(f"The 'n_layers' of model 'attention' must be at least 1. Got {n_layers}.")
-        self.encoders = encoders(self.shapes.values(), N_FEATURES)
+        self.encoders = Encoders(self.shapes, N_FEATURES)
         self.embedding = nn.Linear(N_FEATURES, WIDTH)
         self.kinds = nn.Parameter(torch.randn(len(self.shapes), WIDTH))
         self.summary = nn.Parameter(torch.randn(WIDTH))
@@ -48,7 +48,11 @@ class AttentionNetwork(FusionNetwork):
 
     def encode_modality(self, name: str, value: Tensor) -> Tensor:
         """Return the normalised features of an image or a table that its token is made of."""
-        return self.encoders[self.modalities.index(name)](value)
+        return self.encoders.one(name, value)
+
+    def encode_all(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return modality → its normalised features; images of one shape are encoded together."""
+        return self.encoders(values)
 
     def classify(self, features: Tensor) -> Tensor:
         """Return logits ``[n, classes]``, read off the summary token."""

@@ -48,5 +48,5 @@ class Attention(nn.Module):
 def feed_forward(width: int) -> nn.Sequential:
     """Return width→2·width→width with layer normalisation first."""
     return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width)
     )

@@ -1,4 +1,4 @@
-"""What all fusion networks share: inputs that may be missing, fusion features by modality, a loss to train with."""
+"""What fusion networks share: inputs that may be missing, features by modality, a loss to train with."""
 
 from __future__ import annotations
 
@@ -74,8 +74,7 @@ class FusionNetwork(nn.Module):
         Raises:
             ValueError: if a modality is not among the inputs, or a value that is there is not finite.
         """
-        values = self.blanked(inputs, present)
-        return self.joined({name: self.encode_modality(name, values[name]) for name in self.shapes}, present)
+        return self.joined(self.encode_all(self.blanked(inputs, present)), present)
 
     def forward(self, inputs: Mapping[str, Tensor], present: Present | None = None) -> Tensor:
         """Return logits ``[n, classes]``; see `encode`."""
@@ -106,6 +105,10 @@ class FusionNetwork(nn.Module):
     def training_stages(self) -> Iterator[FusionNetwork]:
         """Yield the networks to be trained one after another; the last is this one."""
         yield self
+
+    def encode_all(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return modality → its columns of the fusion vector; nothing is missing among the values."""
+        return {name: self.encode_modality(name, values[name]) for name in self.shapes}
 
     def stand_in(self, name: str) -> Tensor:
         """Return the columns ``[width]`` of a modality that is missing."""
@@ -159,14 +162,14 @@ class FusionNetwork(nn.Module):
             there = present[name]
             if there.dtype != torch.bool or there.shape != value.shape[:1]:
                 raise ValueError(
-                    f"The 'present' of {name!r} must be a bool tensor of shape ({len(value)},), one a sample. "
-                    f"Got {there.dtype} of shape {tuple(there.shape)}."
+                    f"The 'present' of {name!r} must be a bool tensor of shape ({len(value)},), one a "
+                    f"sample. Got {there.dtype} of shape {tuple(there.shape)}."
                 )
             value = torch.where(there.view(-1, *[1] * (value.ndim - 1)), value, 0.0)
         if not bool(torch.isfinite(value.detach()).all()):
             raise ValueError(
-                f"Input {name!r} of a network must be finite. Got NaN or infinite values; impute them, or say "
-                "in 'present' that the modality is missing there."
+                f"Input {name!r} of a network must be finite. Got NaN or infinite values; impute them, or "
+                "say in 'present' that the modality is missing there."
             )
         return value
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from benchmark.models.architecture import Architecture
 from benchmark.models.base import FusionNetwork, Present
-from benchmark.models.encoders import encoders
-from benchmark.models.patterns import MOST_ENUMERATED, drawn_patterns, patterns
+from benchmark.models.encoders import Encoders
+from benchmark.models.patterns import MOST_ENUMERATED, drawn_patterns, patterns, size_weights
 from benchmark.models.plan import TrainingPlan
 
 Dropout = Literal["improved", "random", "none"]
@@ -32,7 +32,7 @@ WEIGHT = 0.05
 
 
 class ContrastiveNetwork(FusionNetwork):
-    """Encoders into one width, a learnt token in place of what is missing, and a small network that fuses them.
+    """Encoders into one width, a learnt token in place of what is missing, a small network that fuses them.
 
     A training step does not draw which modalities go missing: it forms the patterns and takes the mean loss
     over them, so that one modality alone is trained for in every step (all subsets of up to four modalities;
@@ -72,8 +72,10 @@ class ContrastiveNetwork(FusionNetwork):
                     f"The {option!r} of model 'contrastive' must be True or False. Got {value!r}."
                 )
         self.dropout: Dropout = dropout
-        self.encoders = encoders(self.shapes.values(), N_FEATURES)
-        self.tokens = nn.Parameter(torch.zeros(len(self.shapes), N_FEATURES)) if tokens else None
+        self.encoders = Encoders(self.shapes, N_FEATURES)
+        self.tokens: nn.Parameter | None = None
+        if tokens and len(self.shapes) > 1:  # a single modality is never replaced
+            self.tokens = nn.Parameter(torch.zeros(len(self.shapes), N_FEATURES))
         self.fusion = nn.Sequential(
             *(nn.Linear(self.width, 64), nn.ReLU()),
             *(nn.Linear(64, N_FUSED), nn.ReLU()),
@@ -87,7 +89,11 @@ class ContrastiveNetwork(FusionNetwork):
 
     def encode_modality(self, name: str, value: Tensor) -> Tensor:
         """Return the normalised embedding of an image or a table."""
-        return self.encoders[self.modalities.index(name)](value)
+        return self.encoders.one(name, value)
+
+    def encode_all(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return modality → its normalised features; images of one shape are encoded together."""
+        return self.encoders(values)
 
     def classify(self, features: Tensor) -> Tensor:
         """Return logits ``[n, classes]``."""
@@ -105,8 +111,7 @@ class ContrastiveNetwork(FusionNetwork):
         present: Present | None = None,
     ) -> Tensor:
         """Return the cross entropy over patterns of missingness, plus the weighted contrastive loss."""
-        values = self.blanked(inputs, present)
-        embeddings = torch.stack([self.encode_modality(name, values[name]) for name in self.shapes], dim=1)
+        embeddings = self._embedded(inputs, present)
         there = self._there(len(labels), present)
         loss = self._loss_over(self._step_patterns(len(labels), generator), embeddings, there, labels)
         if self.projections is None or len(labels) < 2:
@@ -117,8 +122,7 @@ class ContrastiveNetwork(FusionNetwork):
         """Return the mean cross entropy over patterns of missingness; of all modalities without dropout."""
         if self.dropout == "none":
             return super().validation_loss(inputs, labels)
-        values = self.blanked(inputs, None)
-        embeddings = torch.stack([self.encode_modality(name, values[name]) for name in self.shapes], dim=1)
+        embeddings = self._embedded(inputs, None)
         chosen = patterns(len(self.shapes))[:, None]
         return self._loss_over(chosen, embeddings, self._there(len(labels), None), labels)
 
@@ -153,6 +157,11 @@ class ContrastiveNetwork(FusionNetwork):
                 queue.push(view[rows])
         return torch.stack(losses).mean() if losses else embeddings.sum() * 0
 
+    def _embedded(self, inputs: Mapping[str, Tensor], present: Present | None) -> Tensor:
+        """Return the embeddings of all modalities ``[n, modalities, width]``."""
+        encoded = self.encode_all(self.blanked(inputs, present))
+        return torch.stack([encoded[name] for name in self.shapes], dim=1)
+
     def _step_patterns(self, n: int, generator: torch.Generator) -> Tensor:
         """Return the patterns of a step ``[patterns, n or 1, modalities]``."""
         n_modalities = len(self.shapes)
@@ -166,14 +175,22 @@ class ContrastiveNetwork(FusionNetwork):
         return chosen[:, None]
 
     def _loss_over(self, chosen: Tensor, embeddings: Tensor, there: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean cross entropy over patterns; a patient who has none of a pattern does not count."""
+        """Return the mean cross entropy over patterns, each number of modalities counting alike.
+
+        Else that of all modalities together would be one of fifteen. A patient who has none of a pattern does
+        not count in it.
+        """
         kept = chosen.to(there.device) & there  # [patterns, n, modalities]
-        features = self._filled(embeddings.expand(len(kept), *embeddings.shape), kept).flatten(2)
-        counts = kept.any(2)
-        if not bool(counts.any()):
-            return embeddings.sum() * 0
-        logits = self.classify(features[counts])
-        return nn.functional.cross_entropy(logits, labels.expand(len(kept), -1)[counts])
+        logits = self.classify(self._filled(embeddings.expand(len(kept), *embeddings.shape), kept).flatten(2))
+        losses = nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels.repeat(len(kept)), reduction="none"
+        ).view(kept.shape[:2])
+        # Patterns that are drawn one a patient count alike.
+        weights = (
+            size_weights(chosen[:, 0])[:, None] if chosen.shape[1] == 1 else torch.ones(chosen.shape[:2])
+        )
+        weights = weights.to(losses) * kept.any(2)
+        return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
 
     def _filled(self, embeddings: Tensor, there: Tensor) -> Tensor:
         """Return embeddings ``[…, modalities, width]`` with stand-ins for what is not there."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.models.architecture import Architecture
 from benchmark.models.base import FusionNetwork, Present
-from benchmark.models.encoders import encoders
+from benchmark.models.encoders import Encoders
 from benchmark.models.plan import TrainingPlan
 from benchmark.models.unimodal import UnimodalNetwork
 
@@ -37,7 +37,7 @@ class DistilledNetwork(FusionNetwork):
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], *, n_classes: int = 2) -> None:
         super().__init__(shapes, dict.fromkeys(shapes, N_FEATURES), n_classes=n_classes)
-        self.encoders = encoders(self.shapes.values(), N_FEATURES, channels=N_CHANNELS)
+        self.encoders = Encoders(self.shapes, N_FEATURES, channels=N_CHANNELS)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(N_FEATURES, 16), nn.ReLU(), nn.Linear(16, n_classes)) for _ in shapes
         )
@@ -48,7 +48,11 @@ class DistilledNetwork(FusionNetwork):
 
     def encode_modality(self, name: str, value: Tensor) -> Tensor:
         """Return ten normalised features of an image or a table."""
-        return self.encoders[self.modalities.index(name)](value)
+        return self.encoders.one(name, value)
+
+    def encode_all(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return modality → its normalised features; images of one shape are encoded together."""
+        return self.encoders(values)
 
     def classify(self, features: Tensor) -> Tensor:
         """Return logits ``[n, classes]``; those of a patient without any modality are zeros."""
@@ -107,7 +111,7 @@ class DistilledNetwork(FusionNetwork):
 def distillation_loss(
     student: Tensor, teacher: Tensor, labels: Tensor, *, temperature: float, soft_share: float
 ) -> Tensor:
-    """Return (1 − α) · cross entropy + α · T² · KL(teacher at T ‖ student at T) (Hinton, Vinyals & Dean 2015).
+    """Return (1 − α) · cross entropy + α · T² · KL(teacher at T ‖ student at T) (Hinton et al. 2015).
 
     Args:
         student: logits ``[n, classes]``.

@@ -12,16 +12,13 @@ from benchmark.models.encoders import n_outputs
 from benchmark.models.plan import TrainingPlan
 
 GRID = 7
-"""Patches a side, at most."""
-
-N_CHANNELS = 4
-"""Values a patch."""
+"""Patch values a side, at most."""
 
 
 class EarlyNetwork(FusionNetwork):
     """A fusion model of raw inputs: an image is a grid of patch values, a table its columns.
 
-    A patch becomes a few values by one learnt linear map, the same for all patches of an image (the stem of
+    A patch becomes one value by a learnt linear map, the same for all patches of an image (the stem of
     Dosovitskiy et al. 2021); nothing before fusion is nonlinear.
 
     Args:
@@ -57,8 +54,8 @@ def _stem(shape: tuple[int, ...]) -> nn.Module:
     patch = tuple(-(-side // GRID) for side in shape[1:])
     padding = tuple((-side % size + 1) // 2 for side, size in zip(shape[1:], patch, strict=True))
     return nn.Sequential(
-        nn.Conv2d(shape[0], N_CHANNELS, patch, stride=patch, padding=padding),  # pyright: ignore[reportArgumentType]
-        nn.BatchNorm2d(N_CHANNELS, affine=False),
+        nn.Conv2d(shape[0], 1, patch, stride=patch, padding=padding),  # pyright: ignore[reportArgumentType]
+        nn.BatchNorm2d(1, affine=False),
         nn.Flatten(),
     )
 

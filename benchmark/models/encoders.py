@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 N_FEATURES = 10
 """Fusion features of an image, as in Azmat & Alessio (2022)."""
 
 GRID = 4
 """Strided convolutions go on until an image is at most so many pixels wide."""
+
+
+class Encoders(nn.Module):
+    """An encoder a table, and one for all images of a shape, which so has more images to learn from.
+
+    Args:
+        shapes: modality → input shape without the sample axis.
+        width: features of each modality.
+        channels: of an image's first convolution.
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], width: int, *, channels: int = 16) -> None:
+        super().__init__()
+        kinds = {name: tuple(shape) if len(shape) == 3 else name for name, shape in shapes.items()}
+        distinct = list(dict.fromkeys(kinds.values()))
+        first = {kind: next(name for name in shapes if kinds[name] == kind) for kind in distinct}
+        self.parts = nn.ModuleList(encoder(shapes[name], width, channels=channels) for name in first.values())
+        self._place = {name: distinct.index(kind) for name, kind in kinds.items()}
+
+    def one(self, name: str, value: Tensor) -> Tensor:
+        """Return the normalised features ``[n, width]`` of one modality."""
+        return self.parts[self._place[name]](value)
+
+    def forward(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return modality → normalised features ``[n, width]``; what shares an encoder passes it together.
+
+        So it shares batch statistics in training, too.
+        """
+        encoded: dict[str, Tensor] = {}
+        for place, part in enumerate(self.parts):
+            names = [name for name, own in self._place.items() if own == place]
+            together = part(torch.cat([values[name] for name in names]))
+            encoded |= dict(zip(names, together.chunk(len(names)), strict=True))
+        return encoded
 
 
 def encoder(shape: tuple[int, ...], width: int, *, channels: int = 16) -> nn.Sequential:
@@ -24,17 +58,25 @@ def encoder(shape: tuple[int, ...], width: int, *, channels: int = 16) -> nn.Seq
     """
     if len(shape) == 3:
         return image_encoder(shape, width, channels=channels)
-    return nn.Sequential(
-        *(nn.Linear(shape[0], 2 * channels), nn.ReLU()),
-        *(nn.Linear(2 * channels, width), nn.BatchNorm1d(width, affine=False)),
-    )
+    return nn.Sequential(TableEncoder(shape[0], width), nn.BatchNorm1d(width, affine=False))
 
 
-def encoders(
-    shapes: Iterable[tuple[int, ...]], width: int, *, channels: int = 16
-) -> nn.ModuleList:
-    """Return an encoder each, see `encoder`."""
-    return nn.ModuleList(encoder(shape, width, channels=channels) for shape in shapes)
+class TableEncoder(nn.Module):
+    """Linear features of a table plus those of a small network: what is linear need not be learnt by ReLUs.
+
+    Args:
+        columns: of the table.
+        width: number of features.
+    """
+
+    def __init__(self, columns: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(columns, width)
+        self.network = nn.Sequential(nn.Linear(columns, 32), nn.ReLU(), nn.Linear(32, width, bias=False))
+
+    def forward(self, table: Tensor) -> Tensor:
+        """Return features ``[n, width]``."""
+        return self.linear(table) + self.network(table)
 
 
 def image_encoder(shape: tuple[int, ...], width: int, *, channels: int = 16) -> nn.Sequential:

@@ -16,7 +16,7 @@ from benchmark.models.plan import TrainingPlan
 N_CHANNELS = 8
 """Of a context token of an image."""
 
-N_LATENTS, WIDTH = 8, 32
+N_LATENTS, WIDTH = 4, 32
 """Of the latent array."""
 
 
@@ -81,7 +81,7 @@ class HealNetwork(FusionNetwork):
 
 
 class _Tokens(nn.Module):
-    """Turns maps ``[n, channels, height, width]`` into tokens that say where they stand, one after another."""
+    """Turns maps ``[n, channels, height, width]`` into tokens that say where they stand."""
 
     def __init__(self, n_in: int, n_tokens: int) -> None:
         super().__init__()

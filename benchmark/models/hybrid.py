@@ -85,7 +85,12 @@ def _s1_encoder(shape: tuple[int, ...]) -> nn.Sequential:
         return [nn.Conv2d(n_in, n_out, 3, padding=padding), nn.BatchNorm2d(n_out), nn.ReLU()]
 
     convolutions = nn.Sequential(
-        *block(shape[0], 16), *block(16, 16), nn.MaxPool2d(2), *block(16, 64), *block(64, 64, 1), nn.MaxPool2d(2)
+        *block(shape[0], 16),
+        *block(16, 16),
+        nn.MaxPool2d(2),
+        *block(16, 64),
+        *block(64, 64, 1),
+        nn.MaxPool2d(2),
     )
     n_flat = n_outputs(convolutions, shape)
     return nn.Sequential(

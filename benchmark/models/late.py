@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from benchmark.models.architecture import Architecture
 from benchmark.models.base import FusionNetwork, Present
-from benchmark.models.encoders import N_FEATURES, encoders
+from benchmark.models.encoders import N_FEATURES, Encoders
 from benchmark.models.plan import TrainingPlan
+
+ALONE = 0.1
+"""Weight of what the classifiers lose alone."""
 
 
 class LateNetwork(FusionNetwork):
@@ -27,7 +30,7 @@ class LateNetwork(FusionNetwork):
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], *, n_classes: int = 2) -> None:
         super().__init__(shapes, dict.fromkeys(shapes, N_FEATURES), n_classes=n_classes)
-        self.encoders = encoders(self.shapes.values(), N_FEATURES)
+        self.encoders = Encoders(self.shapes, N_FEATURES)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(N_FEATURES, 32), nn.ReLU(), nn.Linear(32, n_classes)) for _ in shapes
         )
@@ -35,7 +38,11 @@ class LateNetwork(FusionNetwork):
 
     def encode_modality(self, name: str, value: Tensor) -> Tensor:
         """Return ten normalised features of an image or a table."""
-        return self.encoders[self.modalities.index(name)](value)
+        return self.encoders.one(name, value)
+
+    def encode_all(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return modality → its normalised features; images of one shape are encoded together."""
+        return self.encoders(values)
 
     def classify(self, features: Tensor) -> Tensor:
         """Return logits ``[n, classes]``; those of a patient without any modality are zeros."""
@@ -54,7 +61,7 @@ class LateNetwork(FusionNetwork):
         generator: torch.Generator,
         present: Present | None = None,
     ) -> Tensor:
-        """Return the cross entropy of the sum, plus the mean one of the classifiers alone."""
+        """Return the cross entropy of the sum, plus a little of the classifiers' alone."""
         del generator  # nothing here is random
         features = self.encode(inputs, present)
         alone, seen = self.classify_alone(features), self.seen(features)
@@ -62,7 +69,7 @@ class LateNetwork(FusionNetwork):
         every = labels[:, None].expand_as(seen)
         # The cross entropy of no sample at all would be NaN.
         single = nn.functional.cross_entropy(alone[seen], every[seen]) if bool(seen.any()) else 0.0
-        return nn.functional.cross_entropy(fused, labels) + single
+        return nn.functional.cross_entropy(fused, labels) + ALONE * single
 
 
 MODEL = Architecture(

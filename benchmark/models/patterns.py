@@ -30,3 +30,13 @@ def drawn_patterns(n: int, n_modalities: int, generator: torch.Generator) -> Ten
     there = draws < 0.5
     one = torch.nn.functional.one_hot(draws.argmin(1), n_modalities).bool()
     return torch.where(there.any(1, keepdim=True), there, one)
+
+
+def size_weights(chosen: Tensor) -> Tensor:
+    """Return a weight a pattern ``[patterns]`` so that each number of modalities counts alike; they sum to 1.
+
+    Args:
+        chosen: patterns ``[patterns, modalities]``.
+    """
+    _, places, counts = chosen.sum(1).unique(return_inverse=True, return_counts=True)
+    return 1 / (counts[places] * len(counts))

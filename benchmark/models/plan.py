@@ -37,8 +37,8 @@ class TrainingPlan:
 
 
 COMPACT = TrainingPlan(learning_rate=4e-3, schedule="one_cycle", weight_decay=0.1, max_epochs=8)
-"""For small networks of strided convolutions: that of ``hybrid``, and of networks without a plan of their own.
+"""For small networks of strided convolutions: of ``hybrid``, and of what has no plan of its own.
 
-The decay was chosen by accuracy on a part of the training split alone, see results/reference/decay.py: between
-0.01 and 1 it makes no difference there.
+The decay was chosen by accuracy on a part of the training split alone, see results/reference/decay.py:
+between 0.01 and 1 it makes no difference there.
 """

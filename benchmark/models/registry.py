@@ -46,7 +46,8 @@ def _registered() -> dict[str, Architecture]:
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name in found or point.name == ORACLE:
             raise ValueError(
-                f"The model name {point.name!r} of entry point {point.value!r} is taken. Rename the entry point."
+                f"The model name {point.name!r} of entry point {point.value!r} is taken. "
+                "Rename the entry point."
             )
         try:
             found[point.name] = as_architecture(point.load(), name=point.name)
@@ -160,31 +161,33 @@ def others(name: str) -> tuple[str, ...]:
     return tuple(sorted((*files, *_NO_MODELS)))
 
 
-def build(name: str, shapes: Mapping[str, tuple[int, ...]], *, n_classes: int = 2) -> FusionNetwork:
+def build(
+    name: str | Architecture, shapes: Mapping[str, tuple[int, ...]], *, n_classes: int = 2
+) -> FusionNetwork:
     """Return a fresh network by name, with weights from torch's current random state.
 
     Args:
-        name: as `get` takes it; not the oracle.
+        name: as `get` takes it, not the oracle; or what `get` returned.
         shapes: modality → input shape without the sample axis.
         n_classes: number of classes.
 
     Returns:
-        The network; one of a user's own may have no more than a ``torch.nn.Module`` and a ``FusionModel`` have.
+        The network; one of a user's own may have no more than a ``Module`` and a ``FusionModel`` have.
 
     Raises:
         ValueError: if there is no such network, or a user's own is none.
     """
-    model = get(name)
+    model = name if isinstance(name, Architecture) else get(name)
     network = model.network(shapes, n_classes=n_classes, **model.options)
     if not isinstance(network, nn.Module) or not isinstance(network, FusionModel):
         raise ValueError(  # noqa: TRY004 - callers catch one kind of error for bad input
-            f"The model {name!r} must be a torch.nn.Module with modalities, groups, encode(inputs) and "
+            f"The model {model.name!r} must be a torch.nn.Module with modalities, groups, encode(inputs) and "
             "classify(features); wrap one without a fusion layer in benchmark.models.plain.PlainNetwork. "
             f"Got {type(network).__name__}."
         )
     if tuple(network.modalities) != tuple(shapes):
         raise ValueError(
-            f"The modalities of model {name!r} must be those of its data, {list(shapes)}. "
+            f"The modalities of model {model.name!r} must be those of its data, {list(shapes)}. "
             f"Got {list(network.modalities)}."
         )
     # Channels-last halves the time of the small convolutions on a CPU.

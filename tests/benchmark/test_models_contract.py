@@ -252,7 +252,7 @@ def test_the_bare_protocol_can_be_trained(problem):
     sys.modules.setdefault(__name__, sys.modules[Good.__module__])
     network = fit(path, train, seed=0, plan=PLAN)
     with torch.no_grad():
-        assert (network(test.inputs).argmax(1) == test.labels).double().mean() > 0.9
+        assert (network(test.inputs).argmax(1) == test.labels).double().mean() > 0.8
 
 
 class NanTaker(Leaky):

@@ -38,7 +38,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import synthetic
-from benchmark import sandbox
+from benchmark import models, sandbox
 from benchmark.__main__ import main
 from benchmark.report import figure
 from benchmark.store import Store

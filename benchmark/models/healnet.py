@@ -25,7 +25,7 @@ class HealNetwork(FusionNetwork):
 
     A round lets the latent array attend to the context tokens of each modality in turn, with a feed-forward
     step after each, then to itself. All rounds share their weights. A modality that is missing is skipped.
-    The fusion features are the context tokens: at most 4 × 4 of an image, one of a table: its columns.
+    The fusion features are the context tokens: at most 2 × 2 of an image, one of a table: its columns.
 
     Two things differ from the paper: an image's tokens are those of a few strided convolutions, not its raw
     pixels with Fourier features, as images here are small; and tokens are not normalised before they are
@@ -85,7 +85,7 @@ class _Tokens(nn.Module):
 
     def __init__(self, n_in: int, n_tokens: int) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(n_in, N_CHANNELS, 1)
+        self.mix = _mixing(n_in)
         self.norm = nn.BatchNorm2d(N_CHANNELS, affine=False)
         self.places = nn.Parameter(torch.randn(n_tokens, N_CHANNELS))
 
@@ -95,12 +95,18 @@ class _Tokens(nn.Module):
         return (tokens + self.places).flatten(1)
 
 
+def _mixing(n_in: int) -> nn.Conv2d:
+    """Return a convolution into the channels of the tokens that halves both sides."""
+    return nn.Conv2d(n_in, N_CHANNELS, 3, stride=2, padding=1)
+
+
 def _stem(shape: tuple[int, ...]) -> nn.Module:
     if len(shape) != 3:
         return nn.Identity()
     layers = convolutions(shape)
     channels = next(layer.out_channels for layer in reversed(layers) if isinstance(layer, nn.Conv2d))
-    return nn.Sequential(layers, _Tokens(channels, n_outputs(layers, shape) // channels))
+    n_tokens = n_outputs(nn.Sequential(layers, _mixing(channels)), shape) // N_CHANNELS
+    return nn.Sequential(layers, _Tokens(channels, n_tokens))
 
 
 def _token_width(shape: tuple[int, ...]) -> int:

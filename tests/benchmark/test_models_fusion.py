@@ -150,7 +150,7 @@ def test_the_rounds_of_healnet_share_their_weights():
 
 def test_the_context_of_healnet_is_narrow():
     network = build("healnet", MIXED)
-    assert [columns.stop - columns.start for columns in network.groups.values()] == [16 * 8, 3, 16 * 8]
+    assert [columns.stop - columns.start for columns in network.groups.values()] == [4 * 8, 3, 4 * 8]
 
 
 # Distilled

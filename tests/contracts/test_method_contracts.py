@@ -100,7 +100,13 @@ def test_the_model_that_the_harness_hands_over_is_enough(model_and_samples, name
 
 
 @every_method
-@pytest.mark.parametrize("architecture", models.names()[1:])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        name if name.startswith("hybrid") else pytest.param(name, marks=pytest.mark.slow)
+        for name in models.names()[1:]
+    ],
+)
 def test_the_networks_of_the_benchmark_are_explained(name, architecture):
     model = models.build(architecture, SHAPES).eval()
     samples = network.case(SHAPES, n=12).samples

@@ -316,6 +316,8 @@ def plan(
     if n_explained < 2:
         raise ValueError(f"The number of explained samples must be at least 2. Got {n_explained}.")
     asked_models = suite.models if model_names is None else model_names
+    for name in asked_models:
+        models.check_name(name)
     chosen_models = tuple(dict.fromkeys(models.full_name(name) for name in asked_models))
     chosen = choose_methods(suite.methods) if method_names is None else tuple(method_names)
     everyone = _method_names(chosen, own_names)

@@ -16,7 +16,7 @@ from benchmark.models.plan import TrainingPlan
 N_CHANNELS = 8
 """Of a context token of an image."""
 
-N_LATENTS, WIDTH = 4, 32
+N_LATENTS, WIDTH = 4, 16
 """Of the latent array."""
 
 

@@ -17,7 +17,7 @@ from benchmark.models.base import FusionNetwork
 from benchmark.models.plan import COMPACT, TrainingPlan
 from methods.api import FusionModel
 from synthetic.names import check_known, shortened
-from synthetic.options import load_object, split_options
+from synthetic.options import load_object, split_options, with_options
 
 logger = logging.getLogger(__name__)
 
@@ -119,17 +119,21 @@ def as_architecture(candidate: object, *, name: str) -> Architecture:
 
 
 def full_name(name: str) -> str:
-    """Return the one way in which a model's name and options are written.
+    """Return the one way in which a model's name and options are written; a user's module is not imported.
 
     Raises:
-        ValueError: as `check_name` does.
+        ValueError: if it is not written as a name is, or there is no such model or option.
     """
+    base, options = split_options("model", name, own="module:Class")
+    if ":" in base:
+        return with_options(base, options)
     return ORACLE if name == ORACLE else get(name).name
 
 
 def check_name(name: str) -> None:
     """Raise a ValueError, with the closest name that there is, unless there is a model of that name."""
-    full_name(name)
+    if name != ORACLE:
+        get(name)
 
 
 def plan(name: str) -> TrainingPlan:

@@ -12,6 +12,8 @@ from benchmark import models
 from benchmark.models import checks, contrastive
 from benchmark.models.contrastive import KeyQueue, info_nce
 from benchmark.models.patterns import drawn_patterns, patterns, size_weights
+from benchmark.training import TrainingPlan, fit
+from synthetic.types import Samples
 
 SHAPES = {"a": (3,), "b": (2,), "c": (2,), "d": (4,)}
 LABELS = torch.arange(10) % 2
@@ -147,7 +149,7 @@ def test_the_contrastive_loss_pairs_all_views_both_ways(monkeypatch):
     inputs = checks.inputs_of(SHAPES, n=10)
     embeddings = network._embedded(inputs, None)
     there = torch.ones(10, 4, dtype=torch.bool)
-    assert float(network.contrastive_loss(embeddings, there)) == 1
+    assert network.contrastive_loss(embeddings, there).item() == 1
     assert len(calls) == 2 * (4 * 3 // 2 + 4)  # pairs of modalities, and of each with the fusion
     assert {negatives for _, negatives in calls} == {(0, 16)}
     calls.clear()
@@ -181,25 +183,34 @@ def test_tokens_stand_in_for_what_is_missing():
     assert "projections" not in str(build("contrastive(contrastive=False)"))
 
 
-@pytest.mark.slow
-def test_one_modality_alone_is_used_better_with_dropout_than_without():
-    """On a problem where each modality tells something: the point of the model."""
-    from benchmark.training import TrainingPlan, fit  # noqa: PLC0415
-    from synthetic.types import Samples  # noqa: PLC0415
-
-    z = torch.randn(3000, 4, generator=rng(3))
+def test_one_modality_alone_is_judged_better_with_dropout_than_without():
+    """The point of the model: what never missed anything is far too sure of what one modality says."""
+    z = torch.randn(1200, 4, generator=rng(3))
     everyone = Samples(
         {"a": z[:, :2], "b": z[:, 2:3], "c": z[:, 3:]}, (z.sum(1) + 0.5 * z[:, 0] > 0.8).long()
     )
-    train, test = everyone.take(slice(0, 1500)), everyone.take(slice(1500, 3000))
-    plan = TrainingPlan(learning_rate=4e-3, schedule="one_cycle", weight_decay=0.1)
-    alone = {}
+    train, test = everyone.take(slice(0, 600)), everyone.take(slice(600, 1200))
+    plan = TrainingPlan(
+        learning_rate=1e-2, schedule="one_cycle", weight_decay=0.1, batch_size=60, max_epochs=15, min_steps=1
+    )
+    lost = {}
     for dropout in ("improved", "none"):
         network = fit(f"contrastive(contrastive=False, dropout={dropout})", train, seed=0, plan=plan)
-        right = []
-        for name in train.modalities:
-            present = {other: torch.full((1500,), other == name) for other in train.modalities}
-            with torch.no_grad():
-                right.append((network(test.inputs, present).argmax(1) == test.labels).double().mean())
-        alone[dropout] = float(torch.stack(right).mean())
-    assert alone["improved"] > alone["none"] + 0.01
+        with torch.no_grad():
+            losses = [
+                nn.functional.cross_entropy(
+                    network(test.inputs, only(name, train.modalities, 600)), test.labels
+                )
+                for name in train.modalities
+            ]
+        lost[dropout] = float(torch.stack(losses).mean())
+    assert lost["improved"] < lost["none"] - 0.1
+    assert lost["improved"] < -sum(share * math.log(share) for share in shares(test.labels))  # than chance
+
+
+def only(name, modalities, n=600):
+    return {other: torch.full((n,), other == name) for other in modalities}
+
+
+def shares(labels):
+    return (labels.bincount() / len(labels)).tolist()

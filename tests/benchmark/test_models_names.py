@@ -181,6 +181,11 @@ def test_a_plan_has_each_model_once_under_its_full_name():
     with pytest.raises(ValueError, match="Did you mean 'contrastive'"):
         suite.plan(SMALL, model_names=("contrastve(tokens=False)",))
     assert suite_file._model("unimodal( modality = axial )") == "unimodal(modality=axial)"
+    assert suite_file._model("no_such_module:Class( a = 1 )") == "no_such_module:Class(a=1)"  # not imported
+    with pytest.raises(ValueError, match="Did you mean 'late'"):
+        suite_file._model("lat")
+    with pytest.raises(ValueError, match="'no_such_module' of model"):
+        suite.plan(SMALL, model_names=("no_such_module:Class",))
     jobs = suite.plan(SMALL, model_names=("contrastive", "contrastive(tokens=False)"))
     assert len({network_key(job.stage) for job in jobs}) == 2
 

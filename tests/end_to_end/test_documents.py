@@ -24,7 +24,7 @@ def blocks(text, language):
 
 
 def test_there_is_something_to_test():
-    assert len(blocks(README, "python")) == 3
+    assert len(blocks(README, "python")) == 4
     assert len(blocks(CONTRIBUTING, "python")) == 1
     assert len(commands()) >= 6
 
@@ -43,7 +43,7 @@ def test_your_own_method_in_ten_lines(tmp_path, monkeypatch, capsys):
 
 def test_the_python_tour():
     scope = {}
-    code = blocks(README, "python")[2]
+    code = blocks(README, "python")[3]
     exec(code, scope)  # noqa: S102 - the README's own text
     assert dict(scope["dataset"].truth["gradient"].modalities) == {
         "axial": 0.25,
@@ -54,8 +54,14 @@ def test_the_python_tour():
     assert str(dict(scope["dataset"].truth["gradient"].modalities)) in code
 
 
+def test_accuracy_as_a_line_of_a_test():
+    scope = {}
+    exec(blocks(README, "python")[1], scope)  # noqa: S102 - the README's own text
+    scope["test_my_method_is_accurate"]()
+
+
 def test_the_recipe_for_slurm_is_python():
-    compile(blocks(README, "python")[1], "README.md", "exec")  # there is no Slurm here
+    compile(blocks(README, "python")[2], "README.md", "exec")  # there is no Slurm here
 
 
 def test_a_scenario_of_your_own(tmp_path, monkeypatch):
@@ -97,7 +103,8 @@ def test_the_page_on_truths_names_them_all():
 
 
 def test_every_picture_is_there():
-    for folder, text in ((ROOT, README), (ROOT / "synthetic", PAGE)):
+    methods = (ROOT / "methods" / "README.md").read_text(encoding="utf-8")
+    for folder, text in ((ROOT, README), (ROOT / "synthetic", PAGE), (ROOT / "methods", methods)):
         for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
             assert (folder / name).is_file(), name
 

@@ -336,7 +336,10 @@ class JsonEdit:
         del parent[key]
 
     def _rename(self, _content: Any, parent: Any, key: Any, _other: Any) -> None:
-        parent[f"{key}_"] = parent.pop(key)
+        if isinstance(parent, list):
+            parent.append(parent.pop(key))
+        else:
+            parent[f"{key}_"] = parent.pop(key)
 
     def _swap(self, content: Any, parent: Any, key: Any, other: Any) -> None:
         first, second = parent[key], at(content, other)
@@ -344,9 +347,15 @@ class JsonEdit:
         parent[key] = json.loads(json.dumps(second))
 
     def _extra(self, _content: Any, parent: Any, _key: Any, _other: Any) -> None:
-        parent["extra"] = self.odd
+        if isinstance(parent, list):
+            parent.append(self.odd)
+        else:
+            parent["extra"] = self.odd
 
     def _turn(self, _content: Any, parent: Any, _key: Any, _other: Any) -> None:
+        if isinstance(parent, list):
+            parent.reverse()
+            return
         turned = dict(reversed(parent.items()))
         parent.clear()
         parent.update(turned)

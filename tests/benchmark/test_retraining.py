@@ -10,14 +10,16 @@ import torch
 
 import methods
 import synthetic
-from benchmark import bench, metering, models, run, suite, training
+from benchmark import bench, metering, models, run, suite
 from benchmark.bench import NO_LIMITS, Limits, set_up
 from benchmark.estimate import Timings, estimate
 from benchmark.executors import InProcessExecutor
+from benchmark.models import registry
+from benchmark.models.plan import TrainingPlan
 from benchmark.recall import network_key
 from benchmark.retraining import Retraining
 from benchmark.store import Store
-from benchmark.training import TrainingPlan, input_shapes
+from benchmark.training import input_shapes
 from methods.api import Method
 
 NAMES = ("single_modality", "leave_one_out")
@@ -26,10 +28,15 @@ N, N_EXPLAINED = 400, 40
 ALL = ("axial", "coronal", "clinical_a", "clinical_b")
 
 
+def train_by(plan, monkeypatch):
+    quick = replace(models.get("hybrid"), plan=plan)
+    monkeypatch.setitem(registry._registered(), "hybrid", quick)
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PLUMBLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(training.PLANS, "hybrid", QUICK)
+    train_by(QUICK, monkeypatch)
 
 
 def plan(names=NAMES, model="hybrid", own=(), scenario="paper-F4"):
@@ -214,7 +221,7 @@ def test_the_estimate_counts_a_training_a_modality():
 @pytest.mark.slow
 def test_what_training_finds_of_a_redundant_table(tmp_path, monkeypatch):
     """Alone the table says nearly what the image says; beside it, it is not missed."""
-    monkeypatch.setitem(training.PLANS, "hybrid", replace(QUICK, max_epochs=8, min_steps=200))
+    train_by(replace(QUICK, max_epochs=8, min_steps=200), monkeypatch)
     scenario = synthetic.scenario("redundancy")
     jobs = [replace(job, n_explained=1000) for job in plan(scenario="redundancy")]
     jobs = [replace(job, stage=replace(job.stage, n_patients=6000)) for job in jobs]

@@ -395,7 +395,7 @@ def test_the_cache_is_looked_after(plumbline, mine, monkeypatch):
     assert plumbline("truths", "graded", "--workers", "1", cwd=mine).returncode == 0
     shown = plumbline("cache", "info", cwd=mine)
     assert shown.returncode == 0, shown.stderr
-    assert re.search(r"truths\s+8\s", shown.stdout)
+    assert re.search(r"truths\s+9\s", shown.stdout)
     assert plumbline("cache", "verify", cwd=mine).returncode == 0
     damaged = min((mine / "cache" / "truths").iterdir())
     damaged.write_bytes(damaged.read_bytes()[:-3])
@@ -403,7 +403,7 @@ def test_the_cache_is_looked_after(plumbline, mine, monkeypatch):
     assert told.returncode == 1
     assert damaged.name in told.stdout.replace("\n", "")
     assert "Removed 1 files" in plumbline("cache", "clear", "--damaged", cwd=mine).stdout
-    assert "Removed 7 files" in plumbline("cache", "clear", "truths", "--yes", cwd=mine).stdout
+    assert "Removed 8 files" in plumbline("cache", "clear", "truths", "--yes", cwd=mine).stdout
     monkeypatch.setenv("PLUMBLINE_CACHE_LIMIT", "much")
     wrong = plumbline("run", "smoke", *SMALL, cwd=mine)
     assert wrong.returncode == 2

@@ -774,7 +774,8 @@ def first_cache(tmp_path_factory) -> Kept:
         for path in sorted((work / "cache").rglob("*.safetensors"))
     }
     kinds = [name.split("/")[0] for name in files]
-    assert (kinds.count("models"), kinds.count("features"), kinds.count("truths")) == (2, 2, 24)
+    n_truths = 3 * len(synthetic.ESTIMANDS)
+    assert (kinds.count("models"), kinds.count("features"), kinds.count("truths")) == (2, 2, n_truths)
     return Kept(work, files, tables(work / "out"), (work / "truths.csv").read_bytes())
 
 

@@ -106,7 +106,7 @@ class Bench:
             method: its method; None for a control.
             limits: what the method may take.
         """
-        said, status, error = Said(), "done", ""
+        said, finer, status, error = Said(), {}, "done", ""
         try:
             if method is None:
                 said = self._control(job)
@@ -115,19 +115,20 @@ class Bench:
             else:
                 with _undisturbed():
                     said = self._attribute(job, method, limits.budget)
+            finer = self._finer(job, said)
         except sandbox.SandboxTimeoutError as exception:
             status, error = "timeout", str(exception)
         except sandbox.SandboxError as exception:
             status, error = "failed", str(exception)
         except (Exception, SystemExit) as exception:  # noqa: BLE001 - a method may raise anything
-            status, error = _fate(exception)
+            said, (status, error) = Said(), _fate(exception)
         result = replace(
             no_result(job, key, method, status, error),
             truth={name: dict(truth.modalities) for name, truth in self.truth.items()},
             truth_se={name: dict(truth.standard_error) for name, truth in self.truth.items()},
             importances=dict(said.importances),
             importances_se=dict(said.standard_error),
-            **self._finer(job, said),
+            **finer,
             fidelity=asdict(self.learnt),
             model_calls=said.model_calls,
             seconds=round(said.seconds, 4),
@@ -222,7 +223,8 @@ class Bench:
         if job.method in MAP_CONTROLS:
             if self.true_maps is None:
                 raise NotApplicableError("needs an image")
-            return Said(pixels=MAP_CONTROLS[job.method](self.true_maps, self._rng(job)))
+            drawn = MAP_CONTROLS[job.method](self.true_maps, self._rng(job))
+            return Said(pixels={name: maps[: job.n_explained] for name, maps in drawn.items()})
         # The first truth; scored against another, the telling control tells that one (`controls.told`).
         truth = next(iter(self.truth.values())).modalities
         return Said(CONTROLS[job.method](truth, self._rng(job)))
@@ -270,12 +272,23 @@ class Bench:
                 seconds += 0.0 if retrain is None else retrain.recalled_seconds
             metered.check_budget()  # a method may have caught the error and gone on with what it had
             self.attributed[place] = Said.of(
-                attribution, tables=self._tables(), n_maps=N_SCORED, model_calls=calls, seconds=seconds
+                attribution, tables=self._tables(method), n_maps=N_SCORED, model_calls=calls, seconds=seconds
             )
         return self.attributed[place]
 
-    def _tables(self) -> dict[str, int]:
-        return {it.name: len(it.latents) for it in self.modalities if it.kind == "table"}
+    def _tables(self, method: Method) -> dict[str, int]:
+        """Return table → columns; none where what a method sees of a table is not its columns."""
+        tables = {it.name: len(it.latents) for it in self.modalities if it.kind == "table"}
+        if method.level == "input":
+            return tables
+        few = self.explain.take(slice(0, 2)).as_float().inputs
+        with torch.no_grad():
+            joint = self.model.encode(few)
+        for name in tables:
+            seen = joint[:, self.model.groups[name]]
+            if seen.shape != few[name].shape or not torch.equal(seen, few[name]):
+                return {}
+        return tables
 
     def _retraining(self, metered: MeteredModel) -> Retraining | None:
         """Return what trains networks for one method; None on the oracle, where there is nothing to train."""

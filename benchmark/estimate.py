@@ -43,6 +43,12 @@ _METHOD_SECONDS: Mapping[str, tuple[float, float]] = {
     "lime": (0.28, 0.59),
     "kernel_shap": (0.68, 1.1),
     "modality_contribution": (0.016, 1.1),
+    "saliency": (0.05, 0.05),
+    "pixel_integrated_gradients": (2.0, 2.0),
+    "grad_cam": (0.1, 0.1),
+    "occlusion": (1.8, 1.8),
+    "patch_shap": (9.0, 9.0),
+    "pattern": (0.1, 0.1),
 }
 """Method → 2,000 samples explained on the true decision function, and on a network."""
 _UNKNOWN_SECONDS = (0.5, 1.0)

@@ -21,6 +21,11 @@ from methods.api import PIXELS
 FEATURES, PAIRS = "clinical features", "pairs"
 """Parts that are scored as modalities are: by RMSE and RBO of their shares."""
 
+_BOARD = (
+    *("model", "method", "targets", "average_precision", "ap_corrected", "relevance_mass", "relevance_rank"),
+    *("rank_correlation", "mask_share", "n_cases", "model_calls", "seconds"),
+)
+
 MAP_SCORES = ("average_precision", "relevance_mass", "relevance_rank", "rank_correlation")
 
 _PART_SCORES = tuple("n_parts" if name == "n_modalities" else name for name in SCORES)
@@ -65,17 +70,19 @@ def _parts(result: Result) -> Iterator[_Scored]:
         truth = [share for name in result.features for share in shares[name]]
         if len(truth) > 1:
             yield _Scored(_row(result, estimand, FEATURES), truth, estimate, [0.0] * len(truth))
-    if len(result.interactions) > 1 and any(value for *_, value, _ in result.pair_truth):
+    if result.interactions and any(value for *_, value, _ in result.pair_truth):
         true = {frozenset(pair): (abs(value), error) for *pair, value, error in result.pair_truth}
+        said = {frozenset(pair): abs(value) for *pair, value in result.interactions}
         # What a truth does not name has no interaction: F does not read one of the two.
-        values, errors = zip(
-            *(true.get(frozenset(pair), (0.0, 0.0)) for *pair, _ in result.interactions), strict=True
-        )
+        every = list(dict.fromkeys((*said, *true)))
+        values, errors = zip(*(true.get(pair, (0.0, 0.0)) for pair in every), strict=True)
         total = sum(values)
+        if len(every) < 2:
+            return
         yield _Scored(
             _row(result, "interaction", PAIRS),
             [value / total for value in values],
-            [abs(value) for *_, value in result.interactions],
+            [said.get(pair, 0.0) for pair in every],
             [error / total for error in errors],
         )
 
@@ -137,7 +144,7 @@ def pixels(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def pixels_board(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a model and method that draws maps: the best first, controls last.
+    """Return one row a model and method that draws maps: best first, incomplete ones behind.
 
     Means over images of a scenario, then over scenarios and seeds. Networks below the fidelity gate do not
     count.
@@ -148,10 +155,10 @@ def pixels_board(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns ``model``, ``method``, ``targets``, ``average_precision``, ``ap_corrected`` ((AP − chance) /
         (1 − chance)), ``relevance_mass``, ``relevance_rank``, ``rank_correlation``, ``mask_share``,
-        ``n_scenarios``, ``model_calls`` and ``seconds``.
+        ``n_cases`` (scenarios and seeds), ``model_calls`` and ``seconds``.
     """
     if not len(frame):
-        return pd.DataFrame()
+        return pd.DataFrame(columns=_BOARD)
     rows = []
     frame = counting(frame[frame["model"] != models.ORACLE])
     frame = frame.assign(
@@ -168,17 +175,16 @@ def pixels_board(frame: pd.DataFrame) -> pd.DataFrame:
                 "method": method,
                 "targets": group["targets"].iloc[0],
                 **by_stage.mean().to_dict(),
-                "n_scenarios": group["scenario"].nunique(),
+                "n_cases": len(by_stage),
             }
         )
-    board = pd.DataFrame(rows)
-    if not rows:
-        return board
-    board["is_control"] = board["targets"] == CONTROL
-    board = board.sort_values(
-        ["model", "is_control", "average_precision"], ascending=[True, True, False], kind="stable"
-    )
-    return board.drop(columns="is_control").reset_index(drop=True)
+    board = pd.DataFrame(rows, columns=_BOARD)
+    # Who survived fewer cases than others stands behind them: the score is of the cases that were survived.
+    most = board.groupby("model")["n_cases"].transform("max")
+    board = board.assign(control=board["targets"] == CONTROL, incomplete=board["n_cases"] < most)
+    order = {"model": True, "control": True, "incomplete": True, "average_precision": False}
+    board = board.sort_values([*order], ascending=[*order.values()], kind="stable")
+    return board[[*_BOARD]].reset_index(drop=True)
 
 
 def maps(results: Sequence[Result]) -> dict[str, dict[tuple[str, str], dict[str, list[str]]]]:
@@ -186,14 +192,20 @@ def maps(results: Sequence[Result]) -> dict[str, dict[tuple[str, str], dict[str,
 
     Only images in which F reads, where that is known, and on which a method drew something.
     """
+    several = len({result.job["images"] for result in results}) > 1
+
+    def case(result: Result) -> str:
+        name = str(result.job["scenario"])
+        return f"{name} on {result.job['images']}" if several else name
+
     known: dict[tuple[str, str], set[str]] = {
-        (result.job["model"], result.job["scenario"]): set(result.pixels)
+        (result.job["model"], case(result)): set(result.pixels)
         for result in results
         if result.job["method"] == MASK and result.maps
     }
     found: dict[str, dict[tuple[str, str], dict[str, list[str]]]] = {}
     for result in results:
-        model, scenario = result.job["model"], result.job["scenario"]
+        model, scenario = result.job["model"], case(result)
         for image, drawn in result.maps.items():
             if image in known.get((model, scenario), (image,)):
                 found.setdefault(model, {}).setdefault((scenario, image), {})[result.job["method"]] = drawn

@@ -1,6 +1,8 @@
 """The pytest plug-in: options that set the defaults of ``benchmark.testing.assert_accuracy``.
 
-pytest loads it at every start where Plumbline is installed: it imports nothing of it.
+Loaded where it is named, by ``-p benchmark.pytest_plugin`` or by ``pytest_plugins`` in a ``conftest.py``, and
+nowhere else: at the start of every pytest on a machine, the name of its package might be that of something
+else. It imports nothing that is slow to load.
 """
 
 from __future__ import annotations

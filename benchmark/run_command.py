@@ -155,13 +155,14 @@ def _last_line(error: str) -> str:
 
 def _as_json(outcome: Outcome, folder: Path, files: dict[str, Path], seconds: float) -> str:
     """Return what came of a run as one JSON document; numbers that do not exist are null."""
-    board = outcome.leaderboard.astype(object)
+    board, drawn = outcome.leaderboard.astype(object), outcome.pixels.astype(object)
     document = {
         "folder": str(folder),
         "seconds": round(seconds, 1),
         "n_results": len(outcome.results),
         "statuses": dict(Counter(result.status for result in outcome.results)),
         "leaderboard": board.where(board.notna(), None).to_dict(orient="records"),
+        "pixels": drawn.where(drawn.notna(), None).to_dict(orient="records"),
         "failures": [
             {
                 **{name: result.job[name] for name in ("scenario", "model", "method", "data_seed")},
@@ -210,9 +211,11 @@ def repeat(
             again = bench.run(job, earlier.key, method)
         except Exception as error:  # noqa: BLE001 - what failed then may fail again
             again = no_result(job, earlier.key, method, "failed", describe(error))
-    console, same = terminal(), again.importances == earlier.importances
+    numbers = ("importances", "importances_se", "features", "interactions", "pixels", "maps")
+    console, same = terminal(), all(getattr(again, it) == getattr(earlier, it) for it in numbers)
     for when, result in (("then", earlier), ("now", again)):
-        values = ", ".join(f"{name} {value:.6g}" for name, value in result.importances.items())
+        found = {f"{image} AP": scores["average_precision"] for image, scores in result.pixels.items()}
+        values = ", ".join(f"{name} {value:.6g}" for name, value in (result.importances or found).items())
         console.print(f"{when:>4}: {result.status}  {values}", soft_wrap=True, markup=False)
     if again.error:
         Console(stderr=True).print(again.error.rstrip(), soft_wrap=True, markup=False, highlight=False)

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 _CHUNK = 2**16
 _POLL = 0.5  # seconds
-_LARGEST = 2**26  # bytes of an answer; importances are a few hundred
+_LARGEST = 2**31  # bytes of an answer; importances are a few hundred, maps of large images many millions
 
 
 class SandboxError(Exception):
@@ -129,7 +129,9 @@ def _end_with_parent(parent: int) -> None:
 def _read(reader: int, child: int, deadline: float | None) -> tuple[bytes, bool]:
     """Return all that the child writes until it closes or ends, and whether it did before the deadline."""
     parts, size = [], 0
-    while size <= _LARGEST:
+    while True:
+        if size > _LARGEST:
+            raise SandboxError(f"Its answer is larger than {_LARGEST >> 20} MiB.")
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             return b"", False

@@ -55,6 +55,12 @@ def run(
     try:
         if place.is_portable:
             _check_portable(request)
+        own = [name for name in request.model_names if ":" in name.partition("(")[0]]
+        if cluster is not None and own:
+            raise ValueError(
+                "A model of your own must be installed on the workers of a cluster, as an entry point in the "
+                f"group 'plumbline.models'. Got {own[0]!r}; or use --workers on this machine."
+            )
         store = Store(request.folder)
         with store.lock(), closing(Log(store.folder / "log.jsonl")) as log:
 

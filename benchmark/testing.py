@@ -101,6 +101,11 @@ def assert_accuracy(
             f"{label} {what} in {len(lost)} of {len(lost) + _n_done(rows)} results of suite {name}, first on "
             f"{lost[0].job['scenario']}, {lost[0].job['model']}, seed {lost[0].job['data_seed']}: {last}"
         )
+    if own_truth(rows).empty:
+        raise ValueError(
+            f"The 'estimand' of {label} must have a truth of modalities in a scenario of suite {name}. "
+            "Got none: there is nothing to assert."
+        )
     told = [line for row in _board(rows) for line in _shortfalls(row, rows, rmse, rbo)]
     if told:
         raise AssertionError(

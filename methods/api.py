@@ -247,6 +247,12 @@ class Method:
             )
         self._check_pixels(attribution, samples)
         self._check_interactions(model, attribution)
+        for name, error in attribution.standard_error.items():
+            if name not in model.modalities or not (np.isfinite(error) and error >= 0):
+                raise ValueError(
+                    f"Method {self.name!r} must give standard errors of the model's modalities, finite and "
+                    f"not negative. Got {error} for {name!r}."
+                )
         ordered = {
             name: float(attribution.modalities[name])
             for name in model.modalities
@@ -266,7 +272,8 @@ class Method:
                     f"first m of {n} samples; {name!r} is {f'of size {size}' if size else 'no image'}. "
                     f"Got shape {shape}."
                 )
-            if not np.isfinite(relevance).all():
+            # They are kept as float32. NaN is not below anything.
+            if not (np.abs(np.asarray(relevance, dtype=float)) <= np.finfo(np.float32).max).all():
                 raise ValueError(
                     f"Method {self.name!r} must return finite pixels. Got NaN or infinity in {name!r}."
                 )

@@ -71,7 +71,7 @@ def patch_shapley_values(
         part = Explained(inputs, given.features[rows], given.target[rows])
         if n_players == 1:
             values.append(gain[rows])
-        elif 2.0**n_players - 2 <= n_orders * (n_players - 1):
+        elif 2**n_players - 2 <= n_orders * (n_players - 1):
             coalitions, weight = draw_coalitions(n_players, 2**n_players - 2, rng)
             solve, correction = regression_matrices(coalitions, weight)
             worth = _log_odds(model, part, players, away, coalitions.bool()) - nothing[rows]

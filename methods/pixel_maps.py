@@ -82,6 +82,8 @@ def feature_slopes(model: FusionModel, features: Tensor, target: Tensor) -> Tens
         leaf = features[rows].detach().clone().requires_grad_()
         with torch.enable_grad():
             total = log_odds(model.classify(leaf), target[rows]).sum()
+        if not total.requires_grad:
+            raise NotApplicableError("needs derivatives by the fusion features, and the outputs have none")
         parts.append(torch.autograd.grad(total, leaf)[0])
     return torch.cat(parts)
 

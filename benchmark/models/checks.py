@@ -257,7 +257,7 @@ def check_state(given: Candidate) -> None:
     for what, shapes in given.kinds.items():
         network, inputs = given.build(shapes), inputs_of(shapes)
         raw = safetensors.torch.save(
-            {name: value.contiguous() for name, value in network.state_dict().items()}
+            {name: value.contiguous().clone() for name, value in network.state_dict().items()}
         )
         torch.manual_seed(1)
         other = registry.build(given.model, shapes, n_classes=given.n_classes).eval()

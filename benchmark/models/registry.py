@@ -143,10 +143,8 @@ def plan(name: str) -> TrainingPlan:
 
 def is_built_in(name: str) -> bool:
     """Return whether a model's code is the project's own, so that the project's version stands for it."""
-    if name == ORACLE:
-        return True
-    network = get(name).network
-    return any(model.network is network for model in _BUILT_IN)
+    base, _ = split_options("model", name, own="module:Class")
+    return base == ORACLE or base in {model.name for model in _BUILT_IN}
 
 
 def others(name: str) -> tuple[str, ...]:

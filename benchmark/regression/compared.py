@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from benchmark.statistics.grid import CASE, SEEDS
@@ -123,7 +124,9 @@ def counting(table: pd.DataFrame, side: str) -> Compared:
     """
     rows = table[table["targets"] != CONTROL]
     own = own_truth(rows)
-    own = own[(own["status"] == "done") & own["rmse"].notna() & ~(own["learnt"] < FIDELITY_GATE)]
+    # A score that is no number counts as missing: it must not pass for no change.
+    scored = np.isfinite(own[[*METRICS]].to_numpy(float)).all(axis=1)
+    own = own[(own["status"] == "done") & scored & ~(own["learnt"] < FIDELITY_GATE)]
     twins = own[own.duplicated(["model", "method", *CASE, *SEEDS])]
     if len(twins):
         first = twins.iloc[0]
@@ -191,9 +194,11 @@ def missing(run: Compared, baseline: Compared) -> Iterator[str]:
             told_here, told_there = (", ".join(sorted(names)) for names in (here, there))
             yield f"{method} on {model}: targets {told_here}, but {told_there} in the baseline"
         else:
+            known = set(baseline.seeds[model])
             for case in baseline.cells(key, METRICS[0]):
                 for seeds in run.seeds[model]:
-                    if not run.has(key, case, seeds):
+                    lacked = seeds in known and not baseline.has(key, case, seeds)
+                    if not lacked and not run.has(key, case, seeds):
                         where = f"{case[0]} on {case[1]}, seed {told(seeds)}"
                         yield f"{method} on {model}, {where}: {run.fate(key, case, seeds)}"
 

@@ -23,6 +23,7 @@ _PIXEL_COLUMNS = {
     "relevance_mass": "mass acc. ↑",
     "rank_correlation": "rank corr. ↑",
     "mask_share": "chance",
+    "n_cases": "cases",
     "model_calls": "model calls",
     "seconds": "seconds",
 }
@@ -77,7 +78,7 @@ def fine_markdown(pixels: pd.DataFrame, features: pd.DataFrame, pairs: pd.DataFr
 
 def pixels_table(board: pd.DataFrame) -> Table:
     """Return the scores of maps for a terminal; controls stand below a line."""
-    columns = {key: head for key, head in _PIXEL_COLUMNS.items() if key != "relevance_mass"}
+    columns = {key: head for key, head in _PIXEL_COLUMNS.items() if key not in ("relevance_mass", "n_cases")}
     if len(set(board["model"])) == 1:
         del columns["model"]
     table = Table(
@@ -110,6 +111,6 @@ def _cells(board: pd.DataFrame, columns: dict[str, str]) -> list[list[str]]:
 def _shown(column: str, value: object) -> str:
     if isinstance(value, str):
         return value
-    if column == "model_calls":
+    if column in ("model_calls", "n_cases"):
         return f"{value:,.0f}"
     return number(float(value), 2 if column == "seconds" else 3)  # pyright: ignore[reportArgumentType]

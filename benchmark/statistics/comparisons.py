@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from benchmark.statistics.grid import Gaps, Grid, Metric, grid
+from benchmark.statistics.grid import Gaps, Grid, GridError, Metric, grid
 from benchmark.statistics.intervals import UNSEEN, seed_variance, shared_factor
 from synthetic.names import check_known
 
@@ -88,8 +88,7 @@ def compare_methods(
 
 
 def _compare(cells: Grid, *, metric: Metric, test: Test, level: float) -> pd.DataFrame:
-    values = cells.of(metric)
-    values = values[:, np.isfinite(values).any((0, 2))]  # scenarios whose truth is one tie tell nothing
+    values = _shared(cells, metric)
     means = np.nanmean(np.nanmean(values, axis=2), axis=1)
     shown = np.sqrt(means) if metric == "rmse" else means
     sign = 1 if metric == "rmse" else -1
@@ -255,9 +254,21 @@ def _runs(names: list[str], different: set[frozenset[str]]) -> tuple[tuple[str, 
     return tuple(tuple(names[start:end]) for start, end in runs)
 
 
+def _shared(cells: Grid, metric: Metric) -> Array:
+    """Return the values ``[m, s, k]`` of the scenarios that say something of every method.
+
+    Where the truth of a method is one tie, its order says nothing; others may target another truth.
+    """
+    values = cells.of(metric)
+    values = np.where(np.isfinite(values).all(0), values, np.nan)
+    values = values[:, np.isfinite(values).any((0, 2))]
+    if not values.shape[1]:
+        raise GridError(f"A scenario must have a {metric} of every method. None has: truths are one tie.")
+    return values
+
+
 def _by_scenario(cells: Grid, metric: Metric) -> Array:
     """Return means over seeds ``[m, s]``, without scenarios that have none."""
-    values = cells.of(metric)
-    values = values[:, np.isfinite(values).any((0, 2))]
+    values = _shared(cells, metric)
     # Rounded: sums in another order must not make or break a tie.
     return np.round(np.nanmean(values, axis=2), 12)

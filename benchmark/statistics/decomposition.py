@@ -63,11 +63,23 @@ def error_shares(
     if not len(rows):
         raise GridError("The oracle must have rows of the network's scenarios and seeds. Got none of them.")
     exact = grid(rows, model=models.ORACLE, estimand=estimand, gaps=gaps)
+    there = {
+        (*case, *seed)
+        for i, case in enumerate(exact.cases)
+        for j, seed in enumerate(exact.seeds)
+        if np.isfinite(exact.rmse[:, i, j]).all()
+    }
+    if kept - there and gaps != "drop-case":
+        raise GridError(
+            "The oracle must have every scenario and seed of the network. "
+            f"Got {len(kept - there)} that it lacks; say gaps='drop-case'."
+        )
+    kept &= there
     shared = [name for name in trained.methods if name in exact.methods]
     found = []
     for name in shared:
         squares = [
-            _mean_square(cells.rmse[cells.methods.index(name)], cells.cases, cells.seeds, kept, exact.cases)
+            _mean_square(cells.rmse[cells.methods.index(name)], cells.cases, cells.seeds, kept)
             for cells in (trained, exact)
         ]
         mse, own = squares
@@ -91,12 +103,11 @@ def _mean_square(
     cases: tuple[tuple[str, ...], ...],
     seeds: tuple[tuple[int, ...], ...],
     kept: set[tuple[object, ...]],
-    shared: tuple[tuple[str, ...], ...],
 ) -> float:
     squares = [
         rmse[i, j] ** 2
         for i, case in enumerate(cases)
         for j, seed in enumerate(seeds)
-        if (*case, *seed) in kept and case in shared
+        if (*case, *seed) in kept
     ]
     return float(np.nanmean(squares)) if squares else np.nan

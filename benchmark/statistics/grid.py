@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from benchmark import models
 from benchmark.store import CONTROL
 from benchmark.table import FIDELITY_GATE, own_truth
+from methods.api import PIXELS
 from synthetic.names import check_known
 
 Array = NDArray[np.float64]
@@ -187,7 +188,8 @@ def _axes(
     rows: pd.DataFrame, scored: pd.DataFrame
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tuple[tuple[int, ...], ...]]:
     """Return methods, cases and seeds; a method that speaks of pixels alone has no modality to score."""
-    expected = set(scored["method"]) | set(rows.loc[rows["status"] != "done", "method"])
+    lost = rows[(rows["status"] != "done") & (rows["targets"] != PIXELS)]
+    expected = set(scored["method"]) | set(lost["method"])
     names = tuple(name for name in dict.fromkeys(rows["method"]) if name in expected)
     cases = tuple(dict.fromkeys(rows[list(CASE)].itertuples(index=False, name=None)))
     seeds = tuple(sorted(set(rows[list(SEEDS)].itertuples(index=False, name=None))))

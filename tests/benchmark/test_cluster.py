@@ -126,6 +126,7 @@ def importances(outcome):
     return [(result.job, result.status, result.importances) for result in outcome.results]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_comes_and_goes_gives_the_same_numbers(processes, here):
     """One worker is killed in the middle of the run, and another one joins."""
     wanted = request(here / "alone", methods=("gradient", "mine:slow"), seeds=2)

@@ -117,7 +117,7 @@ def test_the_board_of_pixels_takes_means_of_images_then_of_scenarios():
     row = board.iloc[0]
     assert row["average_precision"] == pytest.approx((0.7 + 0.9) / 2)
     assert row["ap_corrected"] == pytest.approx(((0.7 - 0.4) / 0.6 + (0.9 - 0.5) / 0.5) / 2)
-    assert row["n_scenarios"] == 2
+    assert row["n_cases"] == 2
 
 
 def test_the_sections_name_what_is_there_and_escape_names():
@@ -179,3 +179,36 @@ def test_the_picture_has_a_row_an_image_and_a_column_a_method():
     assert draw_maps({("paper-F2", "axial"): drawn("scan")}, title="Suite", methods=["saliency"]) is None
     many = {("paper-F0", str(place)): drawn("scan", "saliency") for place in range(20)}
     assert len(draw_maps(many, title="Suite", methods=["saliency"]).axes) == 12 * 2
+
+
+def test_pairs_that_a_method_leaves_out_count_as_nothing():
+    only_wrong = {**PAIRS, "interactions": [["a", "c", 0.1], ["b", "c", 0.1]]}
+    (row,) = fine_table.parts([result(parts=only_wrong)]).to_dict(orient="records")
+    assert row["n_parts"] == 3
+    assert row["rmse"] == pytest.approx(np.sqrt((1 + 2 * 0.25) / 3))
+
+
+def test_a_method_that_survived_fewer_cases_stands_behind():
+    easy = {"axial": {**SCORES, "average_precision": 0.9, "mask_share": 0.5, "n_maps": 9}}
+    results = [
+        result("whole", parts={"pixels": easy}),
+        of_pixels("whole", scenario="paper-F1"),
+        result("half", parts={"pixels": easy}),
+        result("half", scenario="paper-F1", status="failed"),
+    ]
+    board = fine_table.pixels_board(fine_table.pixels(results))
+    assert list(board["method"]) == ["whole", "half"]
+    assert list(board["n_cases"]) == [2, 1]
+    assert list(fine_table.pixels_board(board.iloc[:0])) == list(board)
+
+
+def test_images_of_several_sources_stand_apart():
+    results = [
+        result(name, images=images, parts={"maps": {"axial": drawn("x")["x"]}}, targets="control")
+        for images in ("phantom", "organ-ac")
+        for name in ("scan", "m")
+    ]
+    assert set(fine_table.maps(results)["hybrid"]) == {
+        ("paper-F0 on phantom", "axial"),
+        ("paper-F0 on organ-ac", "axial"),
+    }

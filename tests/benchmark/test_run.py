@@ -7,7 +7,7 @@ import torch
 
 import methods
 import synthetic
-from benchmark import bench, run, sandbox, suite
+from benchmark import bench, models, run, sandbox, suite
 from benchmark.executors import InProcessExecutor
 from benchmark.models import HybridNetwork
 from benchmark.store import Store
@@ -360,3 +360,21 @@ def test_a_built_in_method_that_comes_to_nothing_is_run_once(tmp_path, monkeypat
     assert "in fail" in found["lime"].error  # the traceback
     assert found["deeplift"].error == "on purpose"
     assert note.read_text().count("ran") == 2 * len(tasks)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_columns_of_embeddings_are_no_clinical_features(tmp_path, monkeypatch):
+    """``late`` has as many features of a table as the table has columns, and they are not the columns."""
+
+    def fit(name, train, seed):
+        del seed
+        network = models.build(name, bench.input_shapes(train))
+        return network.eval().requires_grad_(requires_grad=False)
+
+    monkeypatch.setattr(bench, "fit", fit)
+    found = execute(few(("hybrid", "late"), ("gradient", "modality_contribution")), tmp_path)
+    told = {(it.job["model"], it.job["method"]): set(it.features) for it in found if it.targets != "control"}
+    tables = {"clinical_a", "clinical_b"}
+    assert told["hybrid", "gradient"] == told["hybrid", "modality_contribution"] == tables
+    assert told["late", "gradient"] == set()
+    assert told["late", "modality_contribution"] == tables  # it masks the inputs

@@ -94,6 +94,7 @@ def test_a_second_run_makes_nothing_again_and_says_the_same(plumbline, smoke, fo
     assert lines[0] == lines[1]
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_numbers(plumbline, smoke, folder):
     two = plumbline("run", "smoke", *SMALL, *SIX, "--workers", "2", "--out", "two", cwd=folder)
     assert two.returncode == 0, two.stderr

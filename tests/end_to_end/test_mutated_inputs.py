@@ -124,6 +124,14 @@ def keen(texts: Iterable[str]) -> list[Any]:
     ]
 
 
+def few(values: Iterable[Any], n_always: int) -> list[Any]:
+    """Return values to try: all but the first few in the thorough part alone."""
+    return [
+        pytest.param(value, id=str(place), marks=() if place < n_always else pytest.mark.slow)
+        for place, value in enumerate(values)
+    ]
+
+
 def drawn(n: int) -> Callable[[Any], Any]:
     """Draw n mutations, the same in every run."""
     return settings(
@@ -530,7 +538,7 @@ def check_results(undisturbed: Undisturbed, edits: dict[str, Edit]) -> None:
     assert before == beside(undisturbed, folder)
 
 
-@pytest.mark.parametrize("names", [list(WRONG_RESULTS)[start::9] for start in range(9)], ids=lambda it: it[0])
+@pytest.mark.parametrize("names", few((list(WRONG_RESULTS)[start::9] for start in range(9)), 3))
 def test_a_wrong_result_is_made_again(undisturbed, names):
     check_results(
         undisturbed, {file: WRONG_RESULTS[n] for file, n in zip(undisturbed.files, names, strict=False)}
@@ -1189,7 +1197,7 @@ def test_the_names_of_scenarios_and_suites_lead_nowhere(world, name):
     check_suite(world, toml_text({**SUITE, "scenarios": [name]}).encode())
 
 
-@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("name", keen(HOSTILE))
 @pytest.mark.parametrize(
     "option", ["suite", "--scenario", "--images", "--features", "--model", "--method", "--data-root"]
 )
@@ -1337,7 +1345,7 @@ PICTURES = (
 )
 
 
-@pytest.mark.parametrize("name", PICTURES, ids=range(len(PICTURES)))
+@pytest.mark.parametrize("name", few(PICTURES, 3))
 def test_a_picture_has_a_name_that_can_be_drawn_or_is_refused(world, name):
     told = plumbline("show", "paper-F4", f"--out={name}", cwd=world)
     drawable = name.lower().endswith((".png", ".svg", ".pdf")) and "\0" not in name and name != ".png"
@@ -1532,7 +1540,7 @@ def test_the_archive_that_is_mutated_is_sound(official):
         pytest.param(zipfile.ZIP_LZMA, marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("wrong", WRONG_SCANS)
+@pytest.mark.parametrize("wrong", few(WRONG_SCANS, 8))
 def test_an_archive_that_holds_anything_else_is_refused_below_the_md5_check(official, wrong, compression):
     if wrong == "bomb-zeros" and compression != zipfile.ZIP_DEFLATED:
         pytest.skip("takes seconds to make")

@@ -100,6 +100,7 @@ def test_then_it_is_checked(folder):
     assert f"{len(found)} ok" in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_says_what_to_do(folder):
     done = plumbline("check-method", "mine:by_position", cwd=folder)
     assert done.returncode == 1
@@ -113,6 +114,7 @@ def test_a_check_that_fails_says_what_to_do(folder):
     assert done.stdout.splitlines()[-1].strip() == f"{len(found) - 2} ok, 2 failed"
 
 
+@pytest.mark.slow
 def test_a_method_that_never_applies_fails_nothing(folder):
     done = plumbline("check-method", "mine:by_position_of_three", cwd=folder)
     assert done.returncode == 0

@@ -294,3 +294,16 @@ def test_training_is_given_to_those_only_who_declare_it(network, samples, rng):
     both.attribute(network, samples, rng, retrain=tuple)
     assert asked == [("axial",), ("axial",)]
     method(dict.fromkeys(NAMES, 1.0)).attribute(network, samples, rng, retrain=tuple)  # not passed on
+
+
+@pytest.mark.parametrize(("name", "error"), [("axial", np.nan), ("axial", -1.0), ("liver", 0.1)])
+def test_standard_errors_must_be_those_of_modalities(network, samples, rng, name, error):
+    found = Attribution(dict.fromkeys(NAMES, 1.0), standard_error={name: error})
+    with pytest.raises(ValueError, match=rf"must give standard errors .* for '{name}'"):
+        method(found).attribute(network, samples, rng)
+
+
+def test_pixels_must_fit_into_what_is_kept(network, samples, rng):
+    found = Attribution(dict.fromkeys(NAMES, 1.0), pixels={"axial": np.full((3, 28, 28), 1e39)})
+    with pytest.raises(ValueError, match=r"must return finite pixels"):
+        method(found).attribute(network, samples, rng)

@@ -38,12 +38,12 @@ def of_all_samples(model, samples):
 
 def returns_what_is_not_finite(model, samples, rng):
     usual = "history" in model.modalities
-    return Attribution(sound(model, samples, rng), standard_error={"history": np.nan} if usual else {})
+    return Attribution(sound(model, samples, rng), features={"history": np.full(2, np.nan)} if usual else {})
 
 
 def speaks_of_others(model, samples, rng):
     usual = "history" in model.modalities
-    return Attribution(sound(model, samples, rng), standard_error={"liver": 1.0} if usual else {})
+    return Attribution(sound(model, samples, rng), features={"liver": np.ones(3)} if usual else {})
 
 
 def finds_nothing(model, samples, rng):

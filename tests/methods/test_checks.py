@@ -38,7 +38,7 @@ def of_all_samples(model, samples):
 
 def returns_what_is_not_finite(model, samples, rng):
     usual = "history" in model.modalities
-    return Attribution(sound(model, samples, rng), features={"history": np.full(2, np.nan)} if usual else {})
+    return Attribution(sound(model, samples, rng), features={"history": np.full(2, np.inf)} if usual else {})
 
 
 def speaks_of_others(model, samples, rng):

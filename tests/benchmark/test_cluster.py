@@ -159,6 +159,7 @@ def test_a_method_that_ends_its_process_costs_its_own_result_only(processes, her
     assert all(worker.poll() is None for worker in processes.workers)
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_workers_fails_alone(processes):
     executor = cluster.connect(processes.address)
     try:

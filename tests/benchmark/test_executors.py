@@ -57,6 +57,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_driver_even_if_it_is_killed(tmp_path):
     (tmp_path / "driver.py").write_text(_DRIVER)
     with subprocess.Popen(

@@ -245,7 +245,7 @@ def test_chance_by_hand():
     assert score.rbo_chance([1, 0, 0, 0], p=0.5) == pytest.approx(1 / 8 + 3 / 16 + 11 / 96 + 1 / 8)
 
 
-@pytest.mark.parametrize("n", [16, 300])
+@pytest.mark.parametrize("n", [16, pytest.param(300, marks=pytest.mark.slow)])
 def test_chance_is_exact_for_many_items(n):
     # Untied items: the mean agreement at depth d is d of n.
     truth = np.arange(n, 0, -1)

@@ -23,8 +23,27 @@ every_method = pytest.mark.parametrize("name", methods.names())
 WEIGH_EVIDENCE = ("calibrated_shapley", "modality_interactions", "unimodal_accuracy", "unimodal_information")
 
 
-@parametrize_with_checks([name for name in methods.names() if name not in WEIGH_EVIDENCE])
+# Of a family of one code, one is checked in every run and the others in `make test-all`.
+TWINS = (
+    *(
+        "calibrated_permutation",
+        "calibrated_total_effect",
+        "calibrated_sage",
+        "ablation_loss",
+        "gradient_shap",
+    ),
+    *("ablation_variance", "modality_shap", "modality_sage", "intershap", "deeplift_shap", "single_modality"),
+)
+
+
+@parametrize_with_checks([name for name in methods.names() if name not in (*WEIGH_EVIDENCE, *TWINS)])
 def test_contract(method, check):
+    check(method)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(TWINS)
+def test_contract_of_twins(method, check):
     check(method)
 
 

@@ -234,7 +234,10 @@ def test_an_interrupted_run_says_so_and_goes_on_from_there(plumbline, folder):
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
-@pytest.mark.parametrize("name", ["x[/]y", "p$a_{b$", "<script>", "a|b"])
+@pytest.mark.parametrize(
+    "name",
+    ["x[/]y$|", *(pytest.param(it, marks=pytest.mark.slow) for it in ("p$a_{b$", "<script>", "a|b"))],
+)
 def test_any_name_can_be_shown(name, tmp_path, capsys):
     own = methods.Method(
         name=name,
@@ -382,6 +385,7 @@ def test_a_worker_that_is_killed_once_costs_nothing(plumbline, tmp_path):
     assert set(scores["scenario"]) == {f"paper-F{case}" for case in range(8)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sandbox.is_available(), reason="needs fork")
 def test_a_task_that_kills_every_worker_fails_alone(plumbline, tmp_path):
     (tmp_path / "mine.py").write_text(KILLER)

@@ -516,6 +516,7 @@ def test_a_second_run_in_a_folder_ends_at_once_and_disturbs_nothing(
     check_goes_on(tmp_path, lambda: plumbline(*QUICK, cwd=tmp_path), expected)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_leaves_its_folder_to_the_next(plumbline, undisturbed, tmp_path, halfway):
     expected, _ = undisturbed(*QUICK)
     time.sleep(0.5)  # until the method of the second scenario is at work

@@ -138,6 +138,7 @@ def test_a_reason_of_a_users_own_is_a_reason_too(plumbline):
     assert (code, json.loads(out)["statuses"]) == (0, {"done": 4, "skipped": 1})
 
 
+@pytest.mark.slow
 def test_what_a_method_prints_is_no_part_of_the_document(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     words = ("run", "smoke", *SMALL, "--method", "mine:chatty", "--method", "gradient", "--json")

@@ -291,6 +291,7 @@ assert hits and misses > 12, (hits, misses)  # both happen, and entries come bac
 """
 
 
+@pytest.mark.slow
 def test_processes_that_save_load_and_evict_at_once_see_sound_entries_or_none(folder, monkeypatch):
     monkeypatch.setenv("PLUMBLINE_CACHE_LIMIT", "20 kB")  # room for four of the twelve entries
     workers = [

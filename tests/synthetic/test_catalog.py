@@ -442,7 +442,7 @@ def test_heavy_tailed(truth):
     assert z[:, 20:30].std(0) == pytest.approx(np.ones(10), abs=0.3)
 
 
-@pytest.mark.parametrize("mechanism", ["mcar", "mar", "mnar"])
+@pytest.mark.parametrize("mechanism", [pytest.param("mcar", marks=pytest.mark.slow), "mar", "mnar"])
 def test_missing(truth, mechanism):
     name = f"missing-{mechanism}"
     found, scenario = truth(name), synthetic.scenario(name)

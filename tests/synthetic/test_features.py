@@ -286,6 +286,7 @@ def test_a_training_split_is_needed(images):
         latent_features({"test": images["test"]}, cache=False)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_ten_components_explain_sixty_percent_of_the_real_scans(real_data_root):
     scans = medmnist.load(data_root=real_data_root, download=False)

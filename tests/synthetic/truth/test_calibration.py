@@ -71,6 +71,7 @@ def repeats(work_out):
     return deviations(work_out, ESTIMANDS, expected, n=60, terms=[GROWN], law=PAIR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimand", ESTIMANDS)
 def test_standard_errors_cover(repeats, estimand):
     assert is_calibrated(repeats[:, ESTIMANDS.index(estimand)])

@@ -180,6 +180,7 @@ def test_workers_of_this_machine_give_the_same_numbers(here):
     assert importances(shared) == importances(alone)
 
 
+@pytest.mark.slow
 def test_errors_come_back_as_they_are(processes):
     executor = cluster.connect(processes.address)
     try:

@@ -23,6 +23,7 @@ def test_one_worker_works_in_this_process():
     assert (value, pid) == (42, os.getpid())
 
 
+@pytest.mark.slow
 def test_two_workers_are_processes_of_one_thread():
     with executors.local(2) as executor:
         outcomes = [executor.submit(_double, x).result() for x in range(2)]

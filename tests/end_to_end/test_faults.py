@@ -387,6 +387,7 @@ def test_a_file_that_may_not_grow_ends_the_run_with_a_reason_and_loses_nothing(
     check_goes_on(tmp_path, lambda: plumbline(*QUICK, cwd=tmp_path), expected)
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_full_cache_is_told_and_does_not_stop_the_run(plumbline, undisturbed, tmp_path, disc, empty_cache):
     expected, _ = undisturbed(*QUICK)
@@ -608,6 +609,7 @@ DAMAGES: dict[str, Callable[[bytes, bytes], bytes]] = {
 }
 
 
+@pytest.mark.slow
 def test_damaged_results_are_told_and_made_again(plumbline, undisturbed, tmp_path):
     expected, _ = undisturbed(*QUICK)
     assert plumbline(*QUICK, cwd=tmp_path).returncode == 0

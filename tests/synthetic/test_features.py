@@ -125,6 +125,7 @@ def test_pca_equals_the_singular_value_decomposition(images):
     assert latent.reconstruction_r2["train"] == pytest.approx(share, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_training_the_autoencoder_improves_the_reconstruction(images, monkeypatch):
     monkeypatch.setattr(features, "N_STEPS", 1)
     untrained = latent_features(images, n_features=8, cache=False)

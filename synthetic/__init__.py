@@ -1,6 +1,6 @@
 """The generator: CT images and clinical tables with known importances. Knows nothing of models or methods."""
 
-from synthetic.catalog import describe, scenario, scenarios
+from synthetic.catalog import describe, family, scenario, scenarios
 from synthetic.clinical import Table
 from synthetic.decision import DecisionFunction, Term
 from synthetic.generation import generate, truths
@@ -28,6 +28,7 @@ __all__ = [
     "Term",
     "Truth",
     "describe",
+    "family",
     "from_toml",
     "generate",
     "load_scenario",

@@ -315,6 +315,19 @@ _SCENARIOS = (
 
 _BY_NAME: Mapping[str, Scenario] = {entry.name: entry for entry in _SCENARIOS}
 
+_FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "published": tuple(name for name in _BY_NAME if name.startswith("paper-")),
+    "weights": ("graded", "weak-modality"),
+    "shapes": ("nonlinear-additive", "step", "saturation", "opposite-signs", "non-monotone"),
+    "interactions": ("interaction-within", "product", "xor", "gate"),
+    "dependence": ("redundancy", "redundancy-used", "suppressor", "shortcut", "fatty-liver"),
+    "labels": ("imbalance", "label-noise", "three-classes"),
+    "tables": ("irrelevant-wide", "heavy-tailed", "missing-mcar", "missing-mar", "missing-mnar"),
+    "sizes": ("small-sample", "eight-modalities", "sixteen-modalities", "size-64", "lesion"),
+}
+_FAMILY_OF = {name: family for family, names in _FAMILIES.items() for name in names}
+OWN_FAMILY = "own"
+
 
 def scenarios(source: Source = "phantom") -> tuple[str, ...]:
     """Return the names of all scenarios that work on an image source."""
@@ -324,6 +337,16 @@ def scenarios(source: Source = "phantom") -> tuple[str, ...]:
 def describe(name: str) -> str:
     """Return one line on what a scenario tests."""
     return scenario(name).description
+
+
+def family(name: str) -> str:
+    """Return what a scenario has in common with others, one word; ``own`` for one outside the catalogue.
+
+    Example:
+        >>> family("xor"), family("mine")
+        ('interactions', 'own')
+    """
+    return _FAMILY_OF.get(name, OWN_FAMILY)
 
 
 def scenario(

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import synthetic
+from synthetic import catalog
 from synthetic.generation import generate, truths
 from synthetic.images import N_FEATURES
 from synthetic.scenario import Scenario
@@ -69,6 +70,13 @@ def test_the_catalogue_is_there():
         assert isinstance(synthetic.scenario(name), Scenario)
         assert synthetic.scenario(name).name == name
         assert synthetic.describe(name) == synthetic.scenario(name).description
+
+
+def test_every_scenario_is_of_one_family():
+    families = {name: catalog.family(name) for name in catalog.scenarios()}
+    assert catalog.OWN_FAMILY not in families.values()
+    assert sum(len(names) for names in catalog._FAMILIES.values()) == len(families)
+    assert catalog.family("mine") == catalog.OWN_FAMILY
 
 
 def test_every_scenario_says_in_a_line_what_it_tests_and_who_should_fail():

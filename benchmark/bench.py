@@ -19,6 +19,7 @@ import torch
 import synthetic
 from benchmark import models, sandbox
 from benchmark.controls import CONTROLS
+from benchmark.diagnosis import DIAGNOSIS, Diagnosis, diagnose
 from benchmark.door import find_answers, forget
 from benchmark.maps import MAP_CONTROLS, N_SCORED, TrueMaps, shrunk
 from benchmark.metering import MeteredModel, meter
@@ -80,6 +81,7 @@ class Bench:
         true_maps: what maps of pixels are held against; None where the model sees no image.
         train: the training split, for methods that train networks; None where there is nothing to train, or
             nobody to do it.
+        diagnosis: of the network, or why there is none; for results, never for methods.
         attributed: what was already attributed, for combinations to share.
         fates: what became of methods that said nothing, and why.
         answers: what in this process holds an answer; gone where a method runs in a process of its own.
@@ -93,6 +95,7 @@ class Bench:
     modalities: tuple[Modality, ...]
     true_maps: TrueMaps | None = None
     train: Samples | None = None
+    diagnosis: Diagnosis | str = field(default_factory=dict)
     attributed: dict[tuple[str, int, int], Said] = field(default_factory=dict)
     fates: dict[tuple[str, int, int], tuple[Status, str]] = field(default_factory=dict)
     answers: list[weakref.ref[object]] = field(default_factory=find_answers)
@@ -108,6 +111,8 @@ class Bench:
         """
         said, finer, status, error = Said(), {}, "done", ""
         try:
+            if job.method == DIAGNOSIS:
+                return self._diagnosed(job, key)
             if method is None:
                 said = self._control(job)
             elif limits.apart and sandbox.is_available():
@@ -132,6 +137,16 @@ class Bench:
             fidelity=asdict(self.learnt),
             model_calls=said.model_calls,
             seconds=round(said.seconds, 4),
+        )
+        self.answers.append(weakref.ref(result))
+        return result
+
+    def _diagnosed(self, job: Job, key: str) -> Result:
+        """Return the result of the job that diagnoses the network."""
+        if isinstance(self.diagnosis, str):
+            return no_result(job, key, None, "failed", self.diagnosis)
+        result = replace(
+            no_result(job, key, None, "done", ""), diagnosis=self.diagnosis, fidelity=asdict(self.learnt)
         )
         self.answers.append(weakref.ref(result))
         return result
@@ -204,6 +219,7 @@ class Bench:
             # This process is a copy: what methods must not see goes here, and stays in the parent.
             self.attributed = {place: said for place, said in self.attributed.items() if place in known}
             self.truth, self.true_maps, self.explain, self.train = {}, None, explain, train
+            self.diagnosis = {}
             forget(self.answers)
             fates = []
             for job, method in jobs:
@@ -305,13 +321,16 @@ def _place(job: Job, method: Method) -> tuple[str, int, int]:
     return method.name, job.method_seed, job.n_explained
 
 
-def set_up(stage: Stage, data_root: str | None = None, *, keep_train: bool = True) -> Bench:
+def set_up(
+    stage: Stage, data_root: str | None = None, *, keep_train: bool = True, with_diagnosis: bool = True
+) -> Bench:
     """Draw a stage's data and train or recall its model.
 
     Args:
         stage: data and model.
         data_root: folder with the OrganMNIST files.
         keep_train: keep the training split, for methods that train networks.
+        with_diagnosis: diagnose the network, for the job that says so.
     """
     scenario = stage.load_scenario()
     dataset = synthetic.generate(scenario, seed=stage.data_seed, n=stage.n_patients, data_root=data_root)
@@ -332,8 +351,20 @@ def set_up(stage: Stage, data_root: str | None = None, *, keep_train: bool = Tru
     # Where an estimand is 0 for every modality (no interactions), there are no shares to compare with.
     telling = {name: found for name, found in truth.items() if found.informative}
     true_maps = None if stage.model == models.ORACLE else TrueMaps.of(dataset, scenario)
-    train = dataset.train if keep_train and stage.model != models.ORACLE else None
-    return Bench(stage, model, explain, telling, learnt, dataset.modalities, true_maps, train)
+    is_network = stage.model != models.ORACLE
+    train = dataset.train if keep_train and is_network else None
+    diagnosis = _diagnosis(stage, model, test, truth) if with_diagnosis and is_network else {}
+    return Bench(stage, model, explain, telling, learnt, dataset.modalities, true_maps, train, diagnosis)
+
+
+def _diagnosis(
+    stage: Stage, model: FusionModel, test: Samples, truth: Mapping[str, Truth]
+) -> Diagnosis | str:
+    """Return the diagnosis of a network, or why there is none: that must not cost the results of methods."""
+    try:
+        return diagnose(model, test, truth, numpy_rng(DIAGNOSIS, stage.scenario, stage.train_seed))
+    except Exception as exception:  # noqa: BLE001 - the network may be a user's own
+        return describe(exception)
 
 
 def _truths(dataset: Dataset) -> dict[str, Truth]:
@@ -413,7 +444,7 @@ def no_result(job: Job, key: str, method: Method | None, status: Status, error: 
         key=key,
         status=status,
         method_version="1" if method is None else method.version,
-        targets=CONTROL if method is None else method.estimand,
+        targets=DIAGNOSIS if job.method == DIAGNOSIS else CONTROL if method is None else method.estimand,
         error=error,
     )
 

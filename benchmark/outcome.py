@@ -12,17 +12,20 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.text import Text
 
-from benchmark import fine_table, table
+from benchmark import diagnosis_table, fine_table, table
 from benchmark.manifest import manifest
 from benchmark.maps import EDGES, MAP_CONTROLS
 from benchmark.report import figure
+from benchmark.report.diagnosis_text import diagnosis_markdown, flags_note, missing_table
 from benchmark.report.fine_text import fine_markdown, pixels_table
 from benchmark.report.map_figure import draw_maps
 from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
 from benchmark.request import Request
 from benchmark.store import CONTROL, Result, write_json
 from synthetic.cache import replacing
+from synthetic.names import printable
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ class Outcome:
         return fine_table.pixels_board(fine_table.pixels(self.results))
 
     @cached_property
+    def missing(self) -> pd.DataFrame:
+        """One row a network and set of available modalities."""
+        return diagnosis_table.missing(self.results)
+
+    @cached_property
+    def balance(self) -> pd.DataFrame:
+        """One row a network and modality."""
+        return diagnosis_table.balance(self.results)
+
+    @cached_property
     def fidelity(self) -> pd.DataFrame:
         """One row a trained network."""
         return table.fidelity(self.scores)
@@ -98,14 +111,24 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
             table.by_estimand(outcome.scores),
             title=request.title,
             command=command,
-            finer=fine_markdown(
-                outcome.pixels,
-                fine_table.parts_board(outcome.parts, part=fine_table.FEATURES),
-                fine_table.parts_board(outcome.parts, part=fine_table.PAIRS),
-            ),
+            finer=[
+                *fine_markdown(
+                    outcome.pixels,
+                    fine_table.parts_board(outcome.parts, part=fine_table.FEATURES),
+                    fine_table.parts_board(outcome.parts, part=fine_table.PAIRS),
+                ),
+                *diagnosis_markdown(
+                    outcome.missing, outcome.balance, in_full=request.suite.shows == "missing"
+                ),
+            ],
         ),
     )
-    for name, frame in (("parts", outcome.parts), ("pixels", fine_table.pixels(outcome.results))):
+    for name, frame in (
+        ("parts", outcome.parts),
+        ("pixels", fine_table.pixels(outcome.results)),
+        ("missing", outcome.missing),
+        ("balance", outcome.balance),
+    ):
         if len(frame):
             _write_text(folder / f"{name}.csv", frame.to_csv(index=False))
     labels = {name: str(scenario.decision) for name, scenario in request.scenarios().items()}
@@ -129,11 +152,17 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
 
 
 def show(outcome: Outcome, request: Request, console: Console) -> None:
-    """Print the leaderboard."""
-    console.print(leaderboard_table(outcome.leaderboard, title=request.title))
-    console.print(chance_note(outcome.scores), style="dim", soft_wrap=True)
+    """Print what the run is about: importances, maps of pixels, or networks without some modalities."""
+    shows = request.suite.shows
+    board = outcome.leaderboard
+    # Where methods draw maps alone, the other controls have nothing to stand beside.
+    if shows == "importances" or (shows == "pixels" and (board["targets"] != CONTROL).any()):
+        console.print(leaderboard_table(board, title=request.title))
+        console.print(chance_note(outcome.scores), style="dim", soft_wrap=True)
     if len(outcome.pixels):
         console.print(pixels_table(outcome.pixels))
+    if shows == "missing" and len(outcome.missing):
+        console.print(missing_table(outcome.missing))
     networks = outcome.fidelity
     if len(networks):
         n_low = int((~networks["counts"]).sum())
@@ -149,6 +178,8 @@ def show(outcome: Outcome, request: Request, console: Console) -> None:
             style="dim",
             soft_wrap=True,
         )
+    if note := flags_note(outcome.balance):
+        console.print(Text(printable(note)), style="dim", soft_wrap=True)
 
 
 def _write_text(path: Path, text: str) -> None:

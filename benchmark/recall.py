@@ -8,6 +8,7 @@ from pathlib import Path
 import methods
 from benchmark import models
 from benchmark.controls import CONTROLS
+from benchmark.diagnosis import DIAGNOSIS
 from benchmark.maps import MAP_CONTROLS
 from benchmark.store import Result, Store, job_key, model_fingerprint
 from benchmark.suite import Job, Stage
@@ -29,7 +30,7 @@ def look_up(
         own_methods: methods that no name leads to; jobs refer to them by their name.
     """
     known: dict[str, Method | None] = {method.name: method for method in own_methods}
-    known |= dict.fromkeys((*CONTROLS, *MAP_CONTROLS))
+    known |= dict.fromkeys((*CONTROLS, *MAP_CONTROLS, DIAGNOSIS))
     for job in jobs:
         if job.method not in known:
             known[job.method] = methods.get(job.method)

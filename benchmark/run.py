@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmark.bench import NO_LIMITS, Limits, describe, no_result, set_up
 from benchmark.crew import Crew
+from benchmark.diagnosis import DIAGNOSIS
 from benchmark.executors import WorkerDiedError
 from benchmark.recall import look_up
 from benchmark.store import Result, Store
@@ -93,7 +94,8 @@ def execute(task: Task) -> list[Result]:
     with single_thread():
         try:
             trains = any(method is not None and method.trains for _, _, method in task.jobs)
-            bench = set_up(task.stage, task.data_root, keep_train=trains)
+            diagnosed = any(job.method == DIAGNOSIS for job, _, _ in task.jobs)
+            bench = set_up(task.stage, task.data_root, keep_train=trains, with_diagnosis=diagnosed)
         except Exception as exception:  # noqa: BLE001 - the other tasks of the run go on
             return _failed(task, exception)
         bench.attribute_together([(job, method) for job, _, method in task.jobs], task.limits)

@@ -16,6 +16,7 @@ from rich.console import Console
 import methods
 from benchmark import session
 from benchmark.bench import Limits, describe, no_result, set_up
+from benchmark.diagnosis import DIAGNOSIS
 from benchmark.dry_run import dry_run, dry_run_text
 from benchmark.events import Event, repeat_command
 from benchmark.executors import default_workers
@@ -199,19 +200,20 @@ def repeat(
             f"The result {file} was written by another version of Plumbline, and cannot be repeated."
         )
     job = Job.from_dict(earlier.job)
-    if not (earlier.targets == CONTROL or is_own_function(job.method) or _base(job) in methods.names()):
+    without = earlier.targets in (CONTROL, DIAGNOSIS)
+    if not (without or is_own_function(job.method) or _base(job) in methods.names()):
         raise ValueError(
             f"The method {job.method!r} was handed to benchmark.evaluate, and no name leads to it. Repeat it "
             "there, or run it as --method module:function."
         )
-    method = None if earlier.targets == CONTROL else methods.get(job.method)
+    method = None if without else methods.get(job.method)
     with single_thread():
         try:
             bench = set_up(job.stage, None if data_root is None else str(data_root))
             again = bench.run(job, earlier.key, method)
         except Exception as error:  # noqa: BLE001 - what failed then may fail again
             again = no_result(job, earlier.key, method, "failed", describe(error))
-    numbers = ("importances", "importances_se", "features", "interactions", "pixels", "maps")
+    numbers = ("importances", "importances_se", "features", "interactions", "pixels", "maps", "diagnosis")
     console, same = terminal(), all(getattr(again, it) == getattr(earlier, it) for it in numbers)
     for when, result in (("then", earlier), ("now", again)):
         found = {f"{image} AP": scores["average_precision"] for image, scores in result.pixels.items()}

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 import methods
 from benchmark import models
+from benchmark.diagnosis import DIAGNOSIS
 from benchmark.suite import Job
 from methods.api import PIXELS, Method
 from synthetic.cache import replacing
@@ -24,7 +25,7 @@ from synthetic.fingerprint import source_fingerprint
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 3
+SCHEMA = 4
 
 CONTROL = "control"
 """What controls target."""
@@ -44,7 +45,7 @@ class Result:
         status: ``done``; ``failed``; ``timeout`` where it was ended because it took too long; ``over-budget``
             where it asked for more model calls than it was given; ``skipped`` where it does not apply.
         method_version: of the method.
-        targets: the estimand that the method targets, or ``control``.
+        targets: the estimand that the method targets, ``control``, or ``diagnosis``.
         truth: estimand → modality → share.
         truth_se: estimand → modality → standard error.
         importances: modality → raw importance, as the method returned it; empty if it failed, or speaks of
@@ -56,6 +57,7 @@ class Result:
         pair_truth: two modalities, their true interaction and its standard error each.
         pixels: image → name of a score of its maps → mean over patients, where F reads in the image.
         maps: image → first maps, as `benchmark.maps.grown` reads them; of the first data seed.
+        diagnosis: of the network, as `benchmark.diagnosis.diagnose` returns it, in the result of that job.
         fidelity: ``accuracy``, ``auroc`` and ``r2`` of the model on the test split.
         model_calls: samples that the method had evaluated.
         seconds: time that the method took.
@@ -77,6 +79,7 @@ class Result:
     pair_truth: list[list[Any]] = field(default_factory=list)
     pixels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     maps: Mapping[str, list[str]] = field(default_factory=dict)
+    diagnosis: Mapping[str, Any] = field(default_factory=dict)
     fidelity: Mapping[str, float] = field(default_factory=dict)
     model_calls: int = 0
     seconds: float = 0.0
@@ -110,7 +113,8 @@ def job_key(job: Job, method: Method | None) -> str:
         "source": [model_fingerprint(job.stage.model), source_fingerprint(*_HARNESS)],
     }
     if method is None:
-        identity["method"] = source_fingerprint("benchmark/controls.py")
+        own = "diagnosis" if job.method == DIAGNOSIS else "controls"
+        identity["method"] = source_fingerprint(f"benchmark/{own}.py")
     else:
         identity["method"] = [method.name, method.version, method.aggregation, method.needs_labels]
         identity["options"] = repr(sorted(method.options.items()))
@@ -120,7 +124,17 @@ def job_key(job: Job, method: Method | None) -> str:
 
 _HARNESS = tuple(
     f"benchmark/{name}.py"
-    for name in ("bench", "door", "localisation", "maps", "metering", "retraining", "said", "sandbox")
+    for name in (
+        "bench",
+        "door",
+        "localisation",
+        "maps",
+        "metering",
+        "performance",
+        "retraining",
+        "said",
+        "sandbox",
+    )
 )
 
 
@@ -249,13 +263,19 @@ def read_result(path: Path) -> Result | None:
         raise ValueError(f"no result: {error}") from error
     if result.status not in get_args(Status):
         raise ValueError(f"status {result.status!r}")
-    says_modalities = bool(result.importances) or result.targets not in (CONTROL, PIXELS)
-    if result.status == "done" and not (
-        result.truth
-        and all(set(result.importances) == set(truth) for truth in result.truth.values() if says_modalities)
-    ):
-        raise ValueError("importances and truths of different modalities")
+    if result.status == "done" and not _is_whole(result):
+        raise ValueError("importances and truths of different modalities, or none")
     return result
+
+
+def _is_whole(result: Result) -> bool:
+    """Return whether a result holds what its job was to yield."""
+    if result.targets == DIAGNOSIS:
+        return bool(result.diagnosis)
+    says_modalities = bool(result.importances) or result.targets not in (CONTROL, PIXELS)
+    return bool(result.truth) and all(
+        set(result.importances) == set(truth) for truth in result.truth.values() if says_modalities
+    )
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import methods
 import synthetic
 from benchmark import models
 from benchmark.controls import CONTROLS
+from benchmark.diagnosis import DIAGNOSIS
 from benchmark.maps import CONTROLS_ON_SCANS, MAP_CONTROLS
 from synthetic import Scenario
 from synthetic.images import FeatureKind, Source
@@ -19,6 +20,9 @@ N_EXPLAINED = 2000
 """Samples that a method gets, unless a suite or a run says otherwise."""
 
 _MOST_JOBS = 1_000_000
+
+Shows = Literal["importances", "pixels", "missing"]
+"""What a run is about: the table that a terminal shows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Suite:
         image_size: pixels a side of the scenarios by name; None for each one's own.
         features: latent features of the scenarios by name, on the suite's own images; None for each one's
             own.
+        shows: what it is about: scores of importances, of maps of pixels, or networks without modalities.
         files: path of a TOML file, as it was given → its scenario, with images of its own.
     """
 
@@ -54,6 +59,7 @@ class Suite:
     n_explained: int = N_EXPLAINED
     image_size: int | None = None
     features: FeatureKind | None = None
+    shows: Shows = "importances"
     files: Mapping[str, Scenario] = field(default_factory=dict, hash=False)
 
 
@@ -74,6 +80,17 @@ _KNOWN = (
 )
 
 _OF_PIXELS = ("saliency", "pixel_integrated_gradients", "grad_cam", "occlusion", "patch_shap", "pattern")
+
+# Every kind of network, and Gu, Saito & Ma (2025) without each of its parts, and without all of them.
+_FUSED = (
+    *(name for name in models.names() if name not in (models.ORACLE, "hybrid-s1", "unimodal")),
+    "contrastive(contrastive=False)",
+    "contrastive(tokens=False)",
+    "contrastive(dropout=random)",
+    "contrastive(dropout=none)",
+    "contrastive(contrastive=False, dropout=none, tokens=False)",
+    *(f"unimodal(modality={name})" for name in ("axial", "coronal", "clinical_a", "clinical_b")),
+)
 
 SUITES: Mapping[str, Suite] = {
     suite.name: suite
@@ -108,6 +125,19 @@ SUITES: Mapping[str, Suite] = {
             ("hybrid",),
             n_seeds=1,
             methods=_OF_PIXELS,
+            shows="pixels",
+        ),
+        Suite(
+            "missing",
+            "networks with every set of modalities against the Bayes classifier, three seeds: an hour",
+            (
+                *("paper-F6", "nonlinear-additive", "non-monotone", "gate", "redundancy-used", "suppressor"),
+                *("three-classes", "missing-mnar"),
+            ),
+            _FUSED,
+            n_patients=8000,
+            methods=("ablation", "modality_contribution"),
+            shows="missing",
         ),
         Suite(
             "full",
@@ -326,7 +356,8 @@ def plan(
     drawers = {name for name in chosen if methods.get(name).estimand == methods.PIXELS} | {*own_drawers}
     on_oracle = tuple(name for name in everyone if name not in drawers)
     on_network = {
-        source: (*everyone, *(_map_controls(source) if drawers else ())) for source in get_args(Source)
+        source: (*everyone, *(_map_controls(source) if drawers else ()), DIAGNOSIS)
+        for source in get_args(Source)
     }
     n_jobs = n_seeds * len(scenarios) * len(chosen_models) * len(everyone)
     if n_jobs > _MOST_JOBS:
@@ -370,7 +401,7 @@ def _method_names(chosen: Sequence[str], own_names: Sequence[str]) -> tuple[str,
     for name in chosen:
         methods.get(name)
     for name in (*chosen, *own_names):
-        if name in (*CONTROLS, *MAP_CONTROLS) or (name in own_names and name in methods.names()):
+        if name in (*CONTROLS, *MAP_CONTROLS, DIAGNOSIS) or (name in own_names and name in methods.names()):
             raise ValueError(
                 f"The method name {name!r} is taken by a built-in method or control. "
                 "Give your function another name."

@@ -14,7 +14,7 @@ import methods
 import synthetic
 from benchmark import models
 from benchmark import suite as suites
-from benchmark.suite import Suite
+from benchmark.suite import Shows, Suite
 from synthetic import Scenario
 from synthetic import images as sources
 from synthetic.images import FeatureKind, Source
@@ -58,9 +58,9 @@ def suite_from_toml(text: str, *, origin: str = "the TOML text", folder: Path | 
 
     Keys: ``name``, ``scenarios`` (names of the catalogue, patterns such as ``"missing-*"``, paths of TOML
     files) and ``models`` must be there; ``description``, ``images``, ``methods``, ``seeds``, ``patients``,
-    ``explained``, ``image_size`` and ``features`` may. A pattern stands for the scenarios that work on the
-    images and are not named already. Of a method that is a function of one's own, only the way in which it is
-    written is checked: reading a file runs no code of others.
+    ``explained``, ``image_size``, ``features`` and ``shows`` may. A pattern stands for the scenarios that
+    work on the images and are not named already. Of a method that is a function of one's own, only the way in
+    which it is written is checked: reading a file runs no code of others.
 
     Args:
         text: the TOML.
@@ -289,6 +289,7 @@ _READERS: Mapping[str, Reader] = {
     "explained": _count(2, _MOST_PATIENTS),
     "image_size": _read_image_size,
     "features": one_of(get_args(FeatureKind)),
+    "shows": one_of(get_args(Shows)),
 }
 _ATTRIBUTES: Mapping[str, str] = {"seeds": "n_seeds", "patients": "n_patients", "explained": "n_explained"}
 """Key of the file → attribute of `Suite`, where they differ."""

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import controls, models, score
+from benchmark.diagnosis import DIAGNOSIS
 from benchmark.maps import MAP_CONTROLS
 from benchmark.store import CONTROL, FAILURES, Result
 from methods.api import PIXELS
@@ -31,13 +32,13 @@ _SEEDS = ("data_seed", "train_seed", "method_seed")
 def scores(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row a result and estimand that it is scored against; failed results have no scores.
 
-    Results that say nothing of modalities have no row: see `benchmark.fine_table`.
+    Results that say nothing of modalities have no row: see `benchmark.fine_table` and `diagnosis_table`.
     """
     # A result that failed before there was a truth still has a row.
     pairs = [
         (result, estimand)
         for result in results
-        if not _says_pixels_only(result)
+        if not _says_no_modality(result)
         for estimand in result.truth or [""]
     ]
     frame = frame_of(identity(result, estimand) for result, estimand in pairs)
@@ -67,8 +68,8 @@ def scores(results: Sequence[Result]) -> pd.DataFrame:
     return frame[[*(column for column in frame if column not in _LAST), *_LAST]]
 
 
-def _says_pixels_only(result: Result) -> bool:
-    return result.status == "done" and not result.importances
+def _says_no_modality(result: Result) -> bool:
+    return result.targets == DIAGNOSIS or (result.status == "done" and not result.importances)
 
 
 def _told(result: Result, estimand: str) -> Mapping[str, float]:
@@ -128,7 +129,7 @@ def importances(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def _importances(result: Result) -> Iterator[dict[str, object]]:
-    if _says_pixels_only(result):
+    if _says_no_modality(result):
         return
     for estimand, truth in result.truth.items():
         estimate, scale = dict.fromkeys(truth, np.nan), np.nan
@@ -198,7 +199,7 @@ def shares(results: Sequence[Result], *, estimand: str = "gradient") -> pd.DataF
     frame["learnt"] = [
         learnt(result)
         for result in results
-        if not _says_pixels_only(result)
+        if not _says_no_modality(result)
         for truth in result.truth.values()
         for _ in truth
     ]

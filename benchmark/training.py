@@ -7,17 +7,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmark import models
 from benchmark.models import FusionNetwork, TrainingPlan
+from benchmark.performance import performance
 from methods.api import FusionModel
 from methods.evaluation import encode
 from synthetic.seeding import derive_seed, torch_rng
 from synthetic.threads import single_thread
 from synthetic.types import Samples, as_float
+
+_AT_ONCE = 1024
+"""Samples that a model evaluates at a time."""
 
 
 @dataclass(frozen=True)
@@ -153,30 +156,16 @@ def fidelity(
     labels = test.labels
     if labels is None:
         raise ValueError("The 'test' samples must carry labels. Got none.")
-    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - slow to load, and needed only here
-
     with single_thread():
-        logits = _logits(model, test)
-    logits = logits.double()
-    n_classes = logits.shape[1]
-    found = labels.unique().tolist()
-    if len(found) < n_classes:
-        raise ValueError(
-            f"The 'test' samples must hold each of the {n_classes} classes. Got {len(labels):,} samples of "
-            f"the classes {found}; ask for more patients, or for less rare classes."
-        )
-    probability = logits.softmax(1)
-    if n_classes == 2:
+        logits = model_logits(model, test).double()
+    found = performance(logits, labels)
+    if logits.shape[1] == 2:
         score = logits[:, 1] - logits[:, 0]
-        auroc = roc_auc_score(labels.numpy(), score.numpy())
     else:
-        score = probability @ torch.arange(n_classes, dtype=torch.float64)
-        auroc = roc_auc_score(
-            labels.numpy(), probability.numpy(), multi_class="ovr", labels=np.arange(n_classes)
-        )
+        score = logits.softmax(1) @ torch.arange(logits.shape[1], dtype=torch.float64)
     return Fidelity(
-        accuracy=float((logits.argmax(1) == labels).double().mean()),
-        auroc=float(auroc),
+        accuracy=found.accuracy,
+        auroc=found.auroc,
         # A model that collapsed to one logit has no correlation, and explains nothing.
         r2=0.0
         if bool((score == score[0]).all())
@@ -186,10 +175,19 @@ def fidelity(
     )
 
 
+def model_logits(model: FusionModel, samples: Samples) -> Tensor:
+    """Return logits ``[n, classes]`` of samples, worked out in parts."""
+    return classified(model, fusion_features(model, samples))
+
+
 @torch.no_grad()
-def _logits(model: FusionModel, samples: Samples) -> Tensor:
-    parts = []
-    for start in range(0, len(samples), 1024):
-        part = samples.take(slice(start, start + 1024)).as_float()
-        parts.append(model.classify(encode(model, part.inputs)))
-    return torch.cat(parts)
+def fusion_features(model: FusionModel, samples: Samples) -> Tensor:
+    """Return fusion features ``[n, d]`` of samples, worked out in parts."""
+    parts = (samples.take(slice(start, start + _AT_ONCE)) for start in range(0, len(samples), _AT_ONCE))
+    return torch.cat([encode(model, part.as_float().inputs) for part in parts])
+
+
+@torch.no_grad()
+def classified(model: FusionModel, features: Tensor) -> Tensor:
+    """Return logits ``[n, classes]`` of fusion features ``[n, d]``, worked out in parts."""
+    return torch.cat([model.classify(part) for part in features.split(_AT_ONCE)])

@@ -99,6 +99,12 @@ def class_probabilities(reduction: Reduction, labels: Labels, cuts: np.ndarray) 
     return np.diff(below, prepend=0.0, append=1.0)
 
 
+def label_entropy(reduction: Reduction, labels: Labels, cuts: np.ndarray) -> float:
+    """Return the entropy of the label in bits, label noise included."""
+    shares = labels.blurred(class_probabilities(reduction, labels, cuts))
+    return float(special.entr(shares).sum() / np.log(2))
+
+
 @lru_cache(maxsize=1)
 def _complete(reduction: Reduction) -> np.ndarray:
     """Return F of 2²⁰ quasi-random patients, ascending."""

@@ -16,7 +16,7 @@ from synthetic.missing import Missing
 from synthetic.names import check_known
 from synthetic.threads import single_thread
 from synthetic.truth import features, storage
-from synthetic.truth.classes import ClassGame, class_game, thresholds
+from synthetic.truth.classes import ClassGame, class_game, label_entropy, thresholds
 from synthetic.truth.games import interactions, pairs, shapley
 from synthetic.truth.gradient import gradient
 from synthetic.truth.permutation import permutation_losses
@@ -229,6 +229,7 @@ def _information(truths: Truths) -> Truth:
     game, players = truths.class_game, truths.reduction.players
     single = game.information[:, [1 << player for player in range(len(players))]]
     mean = game.information.mean(0)
+    entropy = label_entropy(truths.reduction, truths.labels, truths.thresholds)
     summary = {"all": float(mean[-1])}
     if len(players) == 2:
         # Minimum mutual information (Barrett 2015): what both say is as much as the poorer one says.
@@ -246,7 +247,8 @@ def _information(truths: Truths) -> Truth:
         method=game.method,
         unit="bits",
         summary=summary,
-        subsets={"information": mean},
+        # The log loss of the Bayes classifier (Cover & Thomas 2006, chapter 2); sampling may miss 0.
+        subsets={"information": mean, "conditional entropy": np.maximum(entropy - mean, 0)},
     )
 
 

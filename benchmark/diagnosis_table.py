@@ -1,0 +1,258 @@
+"""Diagnoses of networks → tables: regret with every set of modalities, balance of network and data set."""
+
+# pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportReturnType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmark.diagnosis import DIAGNOSIS, MOST_ENUMERATED
+from benchmark.store import Result
+from benchmark.table import frame_of
+
+NETWORK = ("scenario", "images", "features", "model", "data_seed", "train_seed")
+"""Columns that say which network a row is of."""
+
+METRICS = ("accuracy", "auroc", "log_loss")
+
+MATTERS = 0.02
+"""Accuracy that a modality is worth, at least, for a network that makes nothing of it to be flagged."""
+
+LITTLE = 0.25
+"""A network ignores a modality if permuting it costs less than this share of what it should."""
+
+LEANED_ON = 0.05
+"""A network leans on a modality if permuting it costs so much more accuracy than it should."""
+
+SURE = 2.0
+"""Standard errors by which a flag must be clear of its limit."""
+
+IGNORED, LEANED = "ignored", "leaned on"
+
+RATES = (0.25, 0.5)
+"""Rates at which modalities go missing in `missing_board`."""
+
+
+def missing(results: Sequence[Result]) -> pd.DataFrame:
+    """Return one row a network and set of available modalities: how it fares, and how one could at best.
+
+    Returns:
+        The columns of `NETWORK`; ``available`` (names joined by ``" + "``, empty for none), ``n_available``,
+        ``n_modalities``, ``n_test``; ``accuracy``, ``auroc`` and ``log_loss`` (bits) of the network, the same
+        with ``best_`` of the Bayes classifier of these modalities, and with ``regret_`` the difference, above
+        0 where the network is worse. No columns where no network was diagnosed that can do without some.
+    """
+    return frame_of(row for result in _diagnosed(results) for row in _missing(result))
+
+
+def _diagnosed(results: Sequence[Result]) -> Iterator[Result]:
+    return (it for it in results if it.job["method"] == DIAGNOSIS and it.status == "done")
+
+
+def _missing(result: Result) -> Iterator[dict[str, object]]:
+    rows = result.diagnosis["available"]
+    n_modalities = max((len(row["modalities"]) for row in rows), default=0)
+    for row in rows:
+        found: dict[str, object] = {
+            **{name: result.job[name] for name in NETWORK},
+            "available": " + ".join(row["modalities"]),
+            "n_available": len(row["modalities"]),
+            "n_modalities": n_modalities,
+            "n_test": result.diagnosis["n_test"],
+        }
+        for name in METRICS:
+            best = np.nan if row[f"best_{name}"] is None else row[f"best_{name}"]
+            worse = row[name] - best if name == "log_loss" else best - row[name]
+            found |= {name: row[name], f"best_{name}": best, f"regret_{name}": worse}
+        yield found
+
+
+def balance(results: Sequence[Result]) -> pd.DataFrame:
+    """Return one row a network and modality: what it is worth, and what the network makes of it.
+
+    Returns:
+        The columns of `NETWORK` and ``modality``; ``drop``, the accuracy that the network loses when the
+        modality is permuted, its standard error ``drop_se``, and ``true_drop``, the same of the true
+        classifier; ``share_network`` and ``share_data``, both normalised over modalities (negative ones count
+        as 0; NaN where there is nothing to share); ``alone`` and ``best_alone``, the accuracy of the network
+        and of the Bayes classifier with this modality alone; ``flag``: ``ignored`` where the modality is
+        worth `MATTERS` and the network's loss is surely below `LITTLE` of what it should be, ``leaned on``
+        where the network surely loses `LEANED_ON` more than it should, else empty.
+    """
+    return frame_of(row for result in _diagnosed(results) for row in _balance(result))
+
+
+def _balance(result: Result) -> Iterator[dict[str, object]]:
+    rows = result.diagnosis["reliance"]
+    drop, true = (np.array([row[name] for row in rows], dtype=float) for name in ("drop", "true_drop"))
+    alone = {
+        row["modalities"][0]: row for row in result.diagnosis["available"] if len(row["modalities"]) == 1
+    }
+    for row, share_network, share_data in zip(rows, shares(drop), shares(true), strict=True):
+        single = alone.get(row["modality"], {})
+        yield {
+            **{name: result.job[name] for name in NETWORK},
+            "modality": row["modality"],
+            "drop": row["drop"],
+            "drop_se": row["drop_se"],
+            "true_drop": np.nan if row["true_drop"] is None else row["true_drop"],
+            "share_network": share_network,
+            "share_data": share_data,
+            "alone": single.get("accuracy", np.nan),
+            "best_alone": _number(single.get("best_accuracy")),
+            "flag": flag(row["drop"], row["drop_se"], _number(row["true_drop"])),
+        }
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def shares(values: np.ndarray) -> np.ndarray:
+    """Return values ``[n]`` as shares of their sum; negative ones count as 0, and NaN stands for 0 / 0.
+
+    Example:
+        >>> shares(np.array([0.3, -0.1, 0.1])).round(2)
+        array([0.75, 0.  , 0.25])
+    """
+    positive = np.maximum(values, 0)
+    total = positive.sum()
+    return positive / total if total > 0 else np.full(len(values), np.nan)
+
+
+def flag(drop: float, error: float, true: float) -> str:
+    """Return what there is to say of what a network makes of a modality.
+
+    Args:
+        drop: accuracy that the network loses when the modality is permuted.
+        error: its standard error.
+        true: what the true classifier loses; NaN for unknown.
+
+    Example:
+        >>> flag(0.01, 0.002, 0.25), flag(0.14, 0.005, 0.0), flag(0.2, 0.005, 0.25)
+        ('ignored', 'leaned on', '')
+    """
+    if true >= MATTERS and drop + SURE * error < LITTLE * true:
+        return IGNORED
+    return LEANED if drop - SURE * error > true + LEANED_ON else ""
+
+
+def evenness(values: np.ndarray) -> float:
+    """Return how evenly shares ``[n]`` are spread: 0 for one that has all, 1 for equal ones.
+
+    Their entropy over its greatest value (Pielou 1966, J. Theor. Biol. 13:131); NaN for a single share.
+
+    Example:
+        >>> evenness(np.array([0.5, 0.5, 0.0, 0.0]))
+        0.5
+    """
+    if len(values) < 2 or np.isnan(values).any():
+        return np.nan
+    positive = values[values > 0]
+    return float(-(positive * np.log(positive)).sum() / np.log(len(values)) + 0.0)
+
+
+def networks(balanced: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a network: how even data set and network are, and which modalities are flagged.
+
+    Args:
+        balanced: from `balance`.
+
+    Returns:
+        The columns of `NETWORK`, ``even_data``, ``even_network`` (see `evenness`), ``ignored`` and
+        ``leaned_on`` (names joined by ``", "``).
+    """
+    if balanced.empty:
+        return balanced
+    rows = [
+        {
+            **dict(zip(NETWORK, names, strict=True)),
+            "even_data": evenness(group["share_data"].to_numpy(float)),
+            "even_network": evenness(group["share_network"].to_numpy(float)),
+            "ignored": ", ".join(group.loc[group["flag"] == IGNORED, "modality"]),
+            "leaned_on": ", ".join(group.loc[group["flag"] == LEANED, "modality"]),
+        }
+        for names, group in balanced.groupby([*NETWORK], sort=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def is_unimodal(models: pd.Series) -> pd.Series:
+    """Return which models see one modality alone, by their names."""
+    return models.str.partition("(")[0] == "unimodal"
+
+
+def missing_board(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a model: its mean regret by what is available, least with one modality alone first.
+
+    Scenarios weigh the same, whatever their number of seeds and modalities. Networks of one modality
+    (``unimodal(…)``) count together, each with its own modality alone: what S separate networks can do.
+
+    Args:
+        frame: from `missing`.
+
+    Returns:
+        ``model``, ``n_scenarios``, ``n_networks`` and, for each of `METRICS`, the regret with ``all``
+        modalities, ``all_but_one``, ``one`` alone, and with each missing at random in a share of the patients
+        (``missing_25``, ``missing_50``, see `at_rate`): ``accuracy_all``, ….
+    """
+    if frame.empty:
+        return frame
+    single = is_unimodal(frame["model"])
+    own = frame["model"] == "unimodal(modality=" + frame["available"] + ")"
+    frame = frame[~single | own].assign(model=frame["model"].mask(single, "unimodal"))
+    rows = []
+    for model, group in frame.groupby("model", sort=False):
+        cases = [_regrets(case) for _, case in group.groupby(["scenario", "images", "features"], sort=False)]
+        networks = group.drop_duplicates([*NETWORK])
+        rows.append(
+            {
+                "model": model,
+                "n_scenarios": len(cases),
+                "n_networks": len(networks),
+                **pd.DataFrame(cases).mean().to_dict(),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("log_loss_one", kind="stable").reset_index(drop=True)
+
+
+def _regrets(case: pd.DataFrame) -> dict[str, float]:
+    n, there = case["n_modalities"].max(), case["n_available"]
+    found = {}
+    for metric in METRICS:
+        regret = case[f"regret_{metric}"]
+        found |= {
+            f"{metric}_all": regret[there == n].mean(),
+            f"{metric}_all_but_one": regret[there == n - 1].mean(),
+            f"{metric}_one": regret[there == 1].mean(),
+            **{f"{metric}_missing_{rate:.0%}".rstrip("%"): at_rate(case, metric, rate) for rate in RATES},
+        }
+    return found
+
+
+def at_rate(case: pd.DataFrame, metric: str, rate: float) -> float:
+    """Return the mean regret where each modality is missing in a share of the patients, independently.
+
+    Exact for accuracy and log loss, which are means over patients: Σ P(S) · regret(S) over all sets S. For
+    AUROC it is the mean over the sets, not that of the mixed patients.
+
+    Args:
+        case: rows of `missing` of one scenario and model.
+        metric: one of `METRICS`.
+        rate: share of the patients in which a modality is missing.
+
+    Returns:
+        NaN where not all sets were looked at.
+    """
+    n = int(case["n_modalities"].max())
+    if case["n_available"].nunique() <= n or n > MOST_ENUMERATED:
+        return np.nan
+    there = case["n_available"]
+    weights = (1 - rate) ** there * rate ** (n - there)
+    n_networks = len(case.drop_duplicates([*NETWORK]))
+    return float((weights * case[f"regret_{metric}"]).sum() / n_networks)

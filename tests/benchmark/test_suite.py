@@ -9,6 +9,7 @@ import methods
 import synthetic
 from benchmark import suite
 from benchmark.controls import CONTROLS
+from benchmark.diagnosis import DIAGNOSIS
 from benchmark.maps import MAP_CONTROLS
 
 DRAWERS = ("saliency", "grad_cam", "pattern")
@@ -24,7 +25,7 @@ def test_the_paper_suite_is_eight_cases_on_oracle_and_network_with_three_seeds()
     )
     n_drawers = len(DRAWERS)  # on networks alone: the oracle sees no images
     assert per_oracle == len(suite.get("paper").methods) - n_drawers + len(CONTROLS)
-    assert per_network == per_oracle + n_drawers + len(MAP_CONTROLS)
+    assert per_network == per_oracle + n_drawers + len(MAP_CONTROLS) + 1  # the diagnosis
     assert per_oracle > len(CONTROLS) + 6
     assert len(set(jobs)) == len(jobs)
 
@@ -52,9 +53,12 @@ def test_the_jobs_of_the_built_in_suites_in_their_order(name, model_names, n_see
             n_explained=2000,
         )
         for seed, case, model, method in product(
-            range(n_seeds), range(8), model_names, (*suite.get(name).methods, *CONTROLS, *MAP_CONTROLS)
+            range(n_seeds),
+            range(8),
+            model_names,
+            (*suite.get(name).methods, *CONTROLS, *MAP_CONTROLS, DIAGNOSIS),
         )
-        if model != "oracle" or (method not in MAP_CONTROLS and method not in DRAWERS)
+        if model != "oracle" or method not in (*MAP_CONTROLS, *DRAWERS, DIAGNOSIS)
     ]
     assert suite.plan(suite.get(name)) == expected
 
@@ -109,7 +113,7 @@ def test_phantoms_use_the_scenarios_own_number():
     ("call", "message"),
     [
         (lambda: suite.get("papr"), "Did you mean 'paper'"),
-        (lambda: suite.get("xyz"), "There are smoke, paper, catalogue, pixels, full"),
+        (lambda: suite.get("xyz"), "There are smoke, paper, catalogue, pixels, missing, full"),
         (lambda: suite.plan(suite.get("smoke"), n_seeds=0), "number of seeds must be at least 1. Got 0"),
         (
             lambda: suite.plan(suite.get("smoke"), n_explained=1),
@@ -242,12 +246,17 @@ def test_where_a_method_targets_pixels_there_are_controls_of_maps():
         return {(job.stage.model, job.method) for job in jobs if job.stage.scenario == "paper-F0"}
 
     plain, drawn = methods_of(), methods_of(own_names=("mine",), own_drawers=("mine",))
-    assert {name for _, name in plain} == {"gradient", *CONTROLS}
+    assert {name for _, name in plain} == {"gradient", *CONTROLS, DIAGNOSIS}
+    assert ("oracle", DIAGNOSIS) not in plain
     assert drawn - plain == {
         ("hybrid", "mine"),
         *(("hybrid", name) for name in MAP_CONTROLS),
     }
     on_scans = methods_of(own_names=("mine",), own_drawers=("mine",), images="organamnist")
-    assert {name for model, name in on_scans if model == "hybrid"} == {"gradient", "mine", "scan", *CONTROLS}
-    with pytest.raises(ValueError, match=r"'edges' is taken"):
-        methods_of(own_names=("edges",))
+    assert {name for model, name in on_scans if model == "hybrid"} == {
+        *("gradient", "mine", "scan", DIAGNOSIS),
+        *CONTROLS,
+    }
+    for taken in ("edges", DIAGNOSIS):
+        with pytest.raises(ValueError, match=rf"'{taken}' is taken"):
+            methods_of(own_names=(taken,))

@@ -46,6 +46,11 @@ _LEGEND = (
     "*Missing*: each modality is missing in so many of the patients, independently. The network is told what "
     "is missing. *unimodal*: a network of its own for each modality, with that one alone."
 )
+_EVENNESS_LEGEND = (
+    "How evenly the modalities share what permuting them costs: 0, one has all; 1, all have the same (the "
+    "entropy of the shares over its greatest value). The data set's is that of the true classifier. Where the "
+    "network's is lower, it has settled for fewer modalities than there are to use."
+)
 _BALANCE_LEGEND = (
     "Permuting a modality over patients costs the network so much accuracy (± standard error), and the "
     f"true classifier so much. *Ignored*: the modality is worth {diagnosis_table.MATTERS:.0%} or more, "
@@ -71,7 +76,8 @@ def diagnosis_markdown(missing: pd.DataFrame, balance: pd.DataFrame, *, in_full:
         sections += ["## When modalities are missing", markdown([*_COLUMNS.values()], rows), _LEGEND]
         sections += _scenarios(missing) if in_full else []
     if len(balance):
-        sections += ["## What the networks make of each modality", _balance(balance), _BALANCE_LEGEND]
+        sections += ["## Balance of data set and network", _evenness(balance), _EVENNESS_LEGEND]
+        sections += ["### What the networks make of each modality", _balance(balance), _BALANCE_LEGEND]
     return sections
 
 
@@ -157,6 +163,29 @@ def _scenarios(missing: pd.DataFrame) -> list[str]:
             ),
         ]
     return sections
+
+
+def _evenness(balance: pd.DataFrame) -> str:
+    """Return one row a scenario and model: how even data set and networks are, and what is flagged."""
+    found = diagnosis_table.networks(balance)
+    rows = []
+    for (scenario, _, _, model), group in found.groupby(
+        ["scenario", "images", "features", "model"], sort=False
+    ):
+        flagged = [
+            f"{word}: {', '.join(names)}"
+            for word, column in (("ignored", "ignored"), ("leaned on", "leaned_on"))
+            if (names := sorted({name for row in group[column] for name in row.split(", ") if name}))
+        ]
+        rows.append(
+            [
+                *map(escape, (str(scenario), str(model))),
+                number(group["even_data"].mean(), 2),
+                number(group["even_network"].mean(), 2),
+                escape("; ".join(flagged)),
+            ]
+        )
+    return markdown(["case", "model", "data set", "network", ""], rows)
 
 
 def _balance(balance: pd.DataFrame) -> str:

@@ -338,4 +338,8 @@ def test_the_account_of_diagnoses_holds_every_number_and_shows_names_as_they_are
     assert "| a + b | 0.900 | 0.900 (0.00) | 0.900 (0.00) |" in full
     assert "| none | 0.900 | 0.400 (0.50) | 0.700 (0.20) |" in full
     assert missing_table(missing).row_count == 2
+    collapsed = diagnosis_table.balance([made(result, "late", "x", drops=(0.0, 0.3), true=(0.3, 0.3))])
+    text = "\n".join(diagnosis_markdown(pd.DataFrame(), collapsed, in_full=False))
+    assert "| x | late | 1.00 | 0.00 | ignored: a |" in text
+    assert "| x | late | a | 0.000 ± 0.005 | 0.300 | 0.800 | 0.900 | ignored |" in text
     assert diagnosis_markdown(pd.DataFrame(), pd.DataFrame(), in_full=True) == []

@@ -192,3 +192,28 @@ def test_the_log_tells_of_both_runs(plumbline, tmp_path):
     ]
     assert [line["n"] for line in lines if line["event"] == "cached"] == [0, 4]
     assert sum("repeat" in line for line in lines) == 1
+
+
+def test_a_run_about_missing_modalities_tells_regrets_and_keeps_both_tables(plumbline, tmp_path):
+    models = [f"unimodal(modality={name})" for name in ("clinical_a", "clinical_b")]  # quick to train
+    asked = [word for name in models for word in ("--model", name)]
+    words = ("run", "missing", *SMALL, "--seeds", 1, "--method", "gradient", *asked, "--out", "out")
+    code, out, _ = plumbline(*words)
+    assert code == 0
+    assert "Regret when modalities are missing" in out
+    assert "RBO" not in out
+    assert "ignore a modality" not in out  # a network of one modality ignores the others by design
+    missing, balance = (
+        pd.read_csv(tmp_path / "out" / f"{name}.csv", keep_default_na=False)
+        for name in ("missing", "balance")
+    )
+    assert len(missing) == 2 * 2**4
+    assert list(missing["available"][:2]) == ["", "axial"]
+    assert len(balance) == 2 * 4
+    blind = balance[(balance["model"] == models[1]) & (balance["modality"] == "clinical_a")].iloc[0]
+    assert (blind["drop"], blind["flag"]) == (0, "ignored")
+    account = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "### paper-F2" in account
+    assert f"| {models[0]} | clinical_a |" in account
+    code, out, _ = plumbline("repeat", next((tmp_path / "out" / "results").glob("*diagnosis*")))
+    assert code == 0

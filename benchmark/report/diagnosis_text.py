@@ -48,8 +48,8 @@ _LEGEND = (
 )
 _EVENNESS_LEGEND = (
     "How evenly the modalities share what permuting them costs: 0, one has all; 1, all have the same (the "
-    "entropy of the shares over its greatest value). The data set's is that of the true classifier. Where the "
-    "network's is lower, it has settled for fewer modalities than there are to use."
+    "entropy of the shares over its greatest value). The data set's is that of the true classifier. Where "
+    "the network's is lower, it has settled for fewer modalities than there are to use."
 )
 _BALANCE_LEGEND = (
     "Permuting a modality over patients costs the network so much accuracy (± standard error), and the "

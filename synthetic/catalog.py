@@ -173,6 +173,19 @@ _SCENARIOS = (
         expected="networks lean on the table, F does not: a method that repeats F's truth misses the network",
     ),
     Scenario(
+        "collapse-trap",
+        "whether a lesion and the spleen agree, slow to learn, and a column of a table that is learnt at once",
+        (
+            # The weight gives the product the variance of the column.
+            Term(("image_1/lesion_contrast",), "tanh", weight=1.343, coefficients=3.0)
+            * Term(("image_1/spleen_attenuation",), "tanh", coefficients=3.0),
+            Term(("clinical_a/0",)),
+        ),
+        features="lesion",
+        n=4_000,
+        expected="joint training stops at the table (unimodal collapse), though the image alone is learnt",
+    ),
+    Scenario(
         "irrelevant-wide",
         "a table of 200 columns without any effect stands beside an image and a small table that matter",
         _IMAGE_AND_TABLE,
@@ -319,7 +332,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "published": tuple(name for name in _BY_NAME if name.startswith("paper-")),
     "weights": ("graded", "weak-modality"),
     "shapes": ("nonlinear-additive", "step", "saturation", "opposite-signs", "non-monotone"),
-    "interactions": ("interaction-within", "product", "xor", "gate"),
+    "interactions": ("interaction-within", "product", "xor", "gate", "collapse-trap"),
     "dependence": ("redundancy", "redundancy-used", "suppressor", "shortcut", "fatty-liver"),
     "labels": ("imbalance", "label-noise", "three-classes"),
     "tables": ("irrelevant-wide", "heavy-tailed", "missing-mcar", "missing-mar", "missing-mnar"),

@@ -23,7 +23,15 @@ SOURCES = {
     "organ-ac": ("axial", "coronal", "clinical_a", "clinical_b"),
 }
 READ = {0: (0,), 1: (1,), 2: (2,), 3: (3,), 4: (0, 1), 5: (2, 3), 6: (0, 1, 2, 3)}
-RENDERED = {"redundancy", "redundancy-used", "suppressor", "shortcut", "lesion", "fatty-liver"}
+RENDERED = {
+    "redundancy",
+    "redundancy-used",
+    "suppressor",
+    "shortcut",
+    "collapse-trap",
+    "lesion",
+    "fatty-liver",
+}
 
 
 @pytest.fixture(scope="module")
@@ -395,6 +403,30 @@ def test_shortcut(truth):
     assert accuracy[["axial"]] == pytest.approx(1)
     assert accuracy[["clinical_a"]] == pytest.approx(0.86, abs=0.005)
     assert list(scenario.named_correlations) == [("clinical_a/feature_0", "axial/lesion_contrast")]
+
+
+def test_collapse_trap(truth):
+    found, scenario = truth("collapse-trap"), synthetic.scenario("collapse-trap")
+    # Image and table share F by halves, without an interaction, and both say much of the label.
+    for estimand in ("total_effect", "shapley"):
+        assert shares(found[estimand]) == pytest.approx([0.5, 0, 0.5, 0], abs=0.005)
+    assert abs(found["interaction"].pairs["axial", "clinical_a"]) < 0.01
+    for estimand in ("gradient", "permutation", "sage", "information", "bayes_accuracy", "leave_one_out"):
+        assert 0.35 < found[estimand].modalities["clinical_a"] < 0.5 < found[estimand].modalities["axial"]
+    accuracy = found["bayes_accuracy"].subsets["accuracy"]
+    assert accuracy[["axial"]] == pytest.approx(0.798, abs=0.005)
+    assert accuracy[["clinical_a"]] == pytest.approx(0.702, abs=0.005)
+    assert found["bayes_accuracy"].summary["all"] == pytest.approx(1)
+    # It is hard to learn, since neither finding says anything without the other.
+    z = found.law.sample(2**14, np.random.default_rng(0))
+    values = scenario.decision(torch.from_numpy(z)).numpy()
+    correlation = {
+        name: np.corrcoef(values, z[:, scenario.decision.columns[name]])[0, 1]
+        for name in ("axial/lesion_contrast", "axial/spleen_attenuation", "clinical_a/feature_0")
+    }
+    assert abs(correlation["axial/lesion_contrast"]) < 5 / 2**7
+    assert abs(correlation["axial/spleen_attenuation"]) < 5 / 2**7
+    assert correlation["clinical_a/feature_0"] == pytest.approx(0.5**0.5, abs=0.02)
 
 
 def test_irrelevant_wide(truth):

@@ -174,7 +174,7 @@ _SCENARIOS = (
     ),
     Scenario(
         "collapse-trap",
-        "whether a lesion and the spleen agree, slow to learn, and a column of a table that is learnt at once",
+        "whether a lesion and the spleen agree, slow to learn, and a column of a table, learnt at once",
         (
             # The weight gives the product the variance of the column.
             Term(("image_1/lesion_contrast",), "tanh", weight=1.343, coefficients=3.0)

@@ -121,7 +121,12 @@ def test_one_modality_is_learnt_as_far_as_it_goes(problem):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_two_fits_with_one_seed_agree_and_leave_the_global_generator_alone(problem, name):
-    train = problem[0].take(slice(0, 120))
+    tables = problem[0].take(slice(0, 120))
+    scans = {
+        scan: torch.randint(0, 256, (120, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator())
+        for scan in ("first", "second")
+    }
+    train = Samples({**scans, **tables.inputs}, tables.labels)
     plan = TrainingPlan(
         learning_rate=1e-2, schedule="constant", weight_decay=0.1, batch_size=40, max_epochs=2, min_steps=1
     )

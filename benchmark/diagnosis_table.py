@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.diagnosis import DIAGNOSIS, MOST_ENUMERATED
-from benchmark.store import Result
+from benchmark.store import CONTROL, Result
 from benchmark.table import frame_of
 
 NETWORK = ("scenario", "images", "features", "model", "data_seed", "train_seed")
@@ -256,3 +256,48 @@ def at_rate(case: pd.DataFrame, metric: str, rate: float) -> float:
     weights = (1 - rate) ** there * rate ** (n - there)
     n_networks = len(case.drop_duplicates([*NETWORK]))
     return float((weights * case[f"regret_{metric}"]).sum() / n_networks)
+
+
+def noticed(importances: pd.DataFrame, balanced: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a method: whether it tells that networks ignore modalities, or lean on them.
+
+    Where a network's use of a modality is far from the modality's worth, a method that explains the network
+    says what the network does. It has noticed if its share of the modality is nearer to the network's than to
+    the data set's, both of the accuracy lost by permuting.
+
+    Args:
+        importances: from ``table.importances``.
+        balanced: from `balance`. Networks that see one modality alone are left out.
+
+    Returns:
+        ``method``, ``flag``, ``n`` flagged modalities of networks; ``share_said``, ``share_network`` and
+        ``share_data``, means over them; ``noticed``, the part of them that the method noticed. Most noticed
+        first, then nearest to the network first. No rows where nothing is flagged.
+    """
+    columns = ["method", "flag", "n", "share_said", "share_network", "share_data", "noticed"]
+    if importances.empty or balanced.empty:
+        return pd.DataFrame(columns=columns)
+    flagged = balanced[(balanced["flag"] != "") & ~is_unimodal(balanced["model"])]
+    said = importances[(importances["status"] == "done") & (importances["targets"] != CONTROL)]
+    said = said.drop_duplicates([*NETWORK, "method", "modality"])
+    both = flagged.merge(said[[*NETWORK, "method", "modality", "estimate"]], on=[*NETWORK, "modality"])
+    to_network = (both["estimate"] - both["share_network"]).abs()
+    both = both.assign(right=to_network < (both["estimate"] - both["share_data"]).abs(), distance=to_network)
+    rows = [
+        {
+            "method": method,
+            "flag": flag,
+            "n": len(group),
+            "share_said": group["estimate"].mean(),
+            "share_network": group["share_network"].mean(),
+            "share_data": group["share_data"].mean(),
+            "noticed": group["right"].mean(),
+            "distance": group["distance"].mean(),
+        }
+        for (method, flag), group in both.groupby(["method", "flag"], sort=False)
+    ]
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    order = ["flag", "noticed", "distance"]
+    found = pd.DataFrame(rows).sort_values(order, ascending=[True, False, True], kind="stable")
+    return found[columns].reset_index(drop=True)

@@ -118,7 +118,10 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
                     fine_table.parts_board(outcome.parts, part=fine_table.PAIRS),
                 ),
                 *diagnosis_markdown(
-                    outcome.missing, outcome.balance, in_full=request.suite.shows == "missing"
+                    outcome.missing,
+                    outcome.balance,
+                    diagnosis_table.noticed(outcome.importances, outcome.balance),
+                    in_full=request.suite.shows == "missing",
                 ),
             ],
         ),

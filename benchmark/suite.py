@@ -140,6 +140,12 @@ SUITES: Mapping[str, Suite] = {
             shows="missing",
         ),
         Suite(
+            "collapse",
+            "where joint training settles for one modality: every kind of network, every method",
+            ("collapse-trap",),
+            (models.ORACLE, *(name for name in _FUSED if "(" not in name)),
+        ),
+        Suite(
             "full",
             "every scenario on every model",
             synthetic.scenarios(),

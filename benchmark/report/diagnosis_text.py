@@ -58,15 +58,22 @@ _BALANCE_LEGEND = (
     f"*Leaned on*: it costs the network {diagnosis_table.LEANED_ON:.0%} of accuracy more than it should. "
     "Alone: accuracy with that modality alone, of the network and at best."
 )
+_NOTICED_LEGEND = (
+    "Of modalities that networks ignore, or lean on: the share that the method gives them, the one that the "
+    "network makes of them, and the one that they are worth. A method noticed if it is nearer to the network."
+)
 _MOST_SETS = 16
 
 
-def diagnosis_markdown(missing: pd.DataFrame, balance: pd.DataFrame, *, in_full: bool) -> list[str]:
+def diagnosis_markdown(
+    missing: pd.DataFrame, balance: pd.DataFrame, noticed: pd.DataFrame, *, in_full: bool
+) -> list[str]:
     """Return the sections on what networks make of their modalities; none where no network was diagnosed.
 
     Args:
         missing: from ``diagnosis_table.missing``.
         balance: from ``diagnosis_table.balance``.
+        noticed: from ``diagnosis_table.noticed``.
         in_full: with a table of every set of modalities a scenario.
     """
     sections = []
@@ -78,6 +85,8 @@ def diagnosis_markdown(missing: pd.DataFrame, balance: pd.DataFrame, *, in_full:
     if len(balance):
         sections += ["## Balance of data set and network", _evenness(balance), _EVENNESS_LEGEND]
         sections += ["### What the networks make of each modality", _balance(balance), _BALANCE_LEGEND]
+    if len(noticed):
+        sections += ["### Which methods notice", _noticed(noticed), _NOTICED_LEGEND]
     return sections
 
 
@@ -186,6 +195,19 @@ def _evenness(balance: pd.DataFrame) -> str:
             ]
         )
     return markdown(["case", "model", "data set", "network", ""], rows)
+
+
+def _noticed(noticed: pd.DataFrame) -> str:
+    rows = [
+        [
+            escape(row["method"]),
+            row["flag"],
+            f"{row['noticed']:.0%} of {row['n']}",
+            *(number(row[name]) for name in ("share_said", "share_network", "share_data")),
+        ]
+        for row in noticed.to_dict(orient="records")
+    ]
+    return markdown(["method", "networks", "noticed", "says", "network", "data set"], rows)
 
 
 def _balance(balance: pd.DataFrame) -> str:

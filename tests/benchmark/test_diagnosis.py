@@ -19,6 +19,7 @@ from benchmark.store import Store, job_key, read_result
 from benchmark.suite import Job, Stage
 from synthetic.types import Samples
 
+NONE = pd.DataFrame()
 NETWORKS = [name for name in models.names() if name not in (models.ORACLE, "hybrid-s1")]
 
 
@@ -317,7 +318,7 @@ def test_balance_and_flags_by_hand(result):
     note = flags_note(frame)
     assert "ignore a modality: late on s (a), hybrid on s (b)." in note
     assert "lean too much on a modality: late on s (b)." in note
-    assert flags_note(frame[frame["model"] == "early"]) == flags_note(pd.DataFrame()) == ""
+    assert flags_note(frame[frame["model"] == "early"]) == flags_note(NONE) == ""
 
 
 def test_a_small_loss_is_no_collapse_where_noise_could_be_behind_it():
@@ -326,20 +327,59 @@ def test_a_small_loss_is_no_collapse_where_noise_could_be_behind_it():
     assert diagnosis_table.flag(0.1, 0.03, 0.0) == ""
 
 
+def importances(balance, method, shares):
+    """Return what a method says of modalities a and b of one network, as the table of importances has it."""
+    names = [*diagnosis_table.NETWORK, "modality"]
+    return balance[names].assign(method=method, targets="gradient", status="done", estimate=shares)
+
+
+def test_who_notices_what_networks_make_of_modalities(result):
+    frame = diagnosis_table.balance(
+        [made(result, "late", drops=(0.01, 0.3), true=(0.3, 0.1)), made(result, "unimodal(modality=b)")]
+    )
+    late = frame[frame["model"] == "late"]
+    said = pd.concat(
+        [
+            importances(late, "half", (0.2, 0.2)),
+            importances(late, "honest", (0.0, 1.0)),
+            importances(late, "honest", (9.0, 9.0)),  # against another truth: the same result
+            importances(late, "random", (0.0, 1.0)).assign(targets="control"),
+            importances(late, "broken", (0.0, 1.0)).assign(status="failed"),
+        ]
+    )
+    found = diagnosis_table.noticed(said, frame)
+    assert list(zip(found["method"], found["flag"], found["noticed"], strict=True)) == [
+        ("honest", "ignored", 1),
+        ("half", "ignored", 1),
+        ("honest", "leaned on", 1),
+        ("half", "leaned on", 0),
+    ]
+    assert diagnosis_table.noticed(said, frame[frame["flag"] == ""]).empty
+    assert diagnosis_table.noticed(NONE, NONE).empty
+
+
 def test_the_account_of_diagnoses_holds_every_number_and_shows_names_as_they_are(result):
     found = [made(result, "late", "a|b"), made(result, "mine:<b>", "a|b", regrets=(0.0, 0.2, 0.2, 0.2))]
     missing, balance = diagnosis_table.missing(found), diagnosis_table.balance(found)
-    short = "\n".join(diagnosis_markdown(missing, balance, in_full=False))
+    short = "\n".join(diagnosis_markdown(missing, balance, NONE, in_full=False))
     assert "| late | 0.000 | 0.200 |" in short
     assert "mine:&lt;b&gt;" in short
     assert "available |" not in short
-    full = "\n".join(diagnosis_markdown(missing, balance, in_full=True))
+    full = "\n".join(diagnosis_markdown(missing, balance, NONE, in_full=True))
     assert r"### a\|b" in full
     assert "| a + b | 0.900 | 0.900 (0.00) | 0.900 (0.00) |" in full
     assert "| none | 0.900 | 0.400 (0.50) | 0.700 (0.20) |" in full
     assert missing_table(missing).row_count == 2
     collapsed = diagnosis_table.balance([made(result, "late", "x", drops=(0.0, 0.3), true=(0.3, 0.3))])
-    text = "\n".join(diagnosis_markdown(pd.DataFrame(), collapsed, in_full=False))
+    told = diagnosis_table.noticed(
+        pd.concat(
+            [importances(collapsed, "honest", (0.1, 0.9)), importances(collapsed, "blind", (0.4, 0.6))]
+        ),
+        collapsed,
+    )
+    text = "\n".join(diagnosis_markdown(NONE, collapsed, told, in_full=False))
     assert "| x | late | 1.00 | 0.00 | ignored: a |" in text
     assert "| x | late | a | 0.000 ± 0.005 | 0.300 | 0.800 | 0.900 | ignored |" in text
-    assert diagnosis_markdown(pd.DataFrame(), pd.DataFrame(), in_full=True) == []
+    assert "| honest | ignored | 100% of 1 | 0.100 | 0.000 | 0.500 |" in text
+    assert "| blind | ignored | 0% of 1 | 0.400 | 0.000 | 0.500 |" in text
+    assert diagnosis_markdown(NONE, NONE, NONE, in_full=True) == []

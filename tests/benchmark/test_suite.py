@@ -113,7 +113,7 @@ def test_phantoms_use_the_scenarios_own_number():
     ("call", "message"),
     [
         (lambda: suite.get("papr"), "Did you mean 'paper'"),
-        (lambda: suite.get("xyz"), "There are smoke, paper, catalogue, pixels, missing, full"),
+        (lambda: suite.get("xyz"), "There are smoke, paper, catalogue, pixels, missing, collapse, full"),
         (lambda: suite.plan(suite.get("smoke"), n_seeds=0), "number of seeds must be at least 1. Got 0"),
         (
             lambda: suite.plan(suite.get("smoke"), n_explained=1),

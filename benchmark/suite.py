@@ -130,10 +130,7 @@ SUITES: Mapping[str, Suite] = {
         Suite(
             "missing",
             "networks with every set of modalities against the Bayes classifier, three seeds: an hour",
-            (
-                *("paper-F6", "nonlinear-additive", "non-monotone", "gate", "redundancy-used", "suppressor"),
-                *("three-classes", "missing-mnar"),
-            ),
+            ("paper-F6", "nonlinear-additive", "non-monotone", "gate", "redundancy-used", "missing-mnar"),
             _FUSED,
             n_patients=8000,
             methods=("ablation", "modality_contribution"),

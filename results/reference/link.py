@@ -1,4 +1,4 @@
-"""Does a modality's contribution go with what it can do alone? Over the catalogue, for truths and for networks.
+"""Does a modality's contribution go with what it can do alone? Over the catalogue, in truths and networks.
 
 Gapp et al. (2025) link the two. Usage, after
 ``plumbline run catalogue --model hybrid --method modality_contribution --method single_modality
@@ -62,7 +62,7 @@ def link(frame: pd.DataFrame, alone: str, contribution: str) -> list[str]:
     inside = [
         group[alone].corr(group[contribution], method="spearman")
         for _, group in known.groupby("scenario")
-        if group[alone].nunique() > 1 and group[contribution].nunique() > 1
+        if len(set(group[alone])) > 1 and len(set(group[contribution])) > 1
     ]
     told = pd.Series(inside)
     return [

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import benchmark
 import synthetic
@@ -92,9 +93,32 @@ def test_the_suite_of_the_readme_runs_dry(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 0
-    n_jobs = 5 * 2 * 2 * (2 + 3)  # scenarios, models, seeds, methods and controls
+    n_jobs = 5 * 2 * (2 * (2 + 3) + 1)  # scenarios, seeds, models, methods and controls, and the diagnosis
     assert f"{n_jobs} in 20 stages" in capsys.readouterr().out
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+def test_the_workflow_for_a_ci_holds_a_method_to_its_baseline(tmp_path, monkeypatch, capsys):
+    (text,) = blocks(README, "yaml")
+    steps = yaml.safe_load(text)["jobs"]["accuracy"]["steps"]
+    given = [shlex.split(step["run"], comments=True) for step in steps if "run" in step]
+    run, check = (words for words in given if words[0] == "plumbline")
+    (tmp_path / "mine.py").write_text(blocks(README, "python")[0].partition("benchmark.evaluate")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    for words in (
+        run,
+        ["plumbline", "baseline", "update", "run", *check[3:5], "--reason", "first one"],
+        check,
+    ):
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        assert ended.value.code == 0, capsys.readouterr()
+    assert (tmp_path / "junit.xml").is_file()
+    assert "2 " in (tmp_path / "summary.md").read_text()
 
 
 def test_the_page_on_truths_names_them_all():

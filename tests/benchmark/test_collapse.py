@@ -33,5 +33,11 @@ def test_joint_training_drops_an_image_that_is_learnt_alone():
     assert cost_of_permuting(joint, test, "axial") < truth["axial"] / 10
     assert cost_of_permuting(joint, test, "clinical_a") > truth["clinical_a"] / 2
     assert cost_of_permuting(alone, test, "axial") > truth["axial"] / 2
+    # The table does not keep the network from learning the image: the second image does, which is idle.
+    few = [
+        Samples({name: it.inputs[name] for name in ("axial", "clinical_a")}, it.labels)
+        for it in (train, test)
+    ]
+    assert cost_of_permuting(fit("hybrid", few[0], seed=0), few[1], "axial") > truth["axial"] / 2
     # So the network that sees everything is worse than the one that sees the image alone.
     assert accuracy(alone, test) > accuracy(joint, test)

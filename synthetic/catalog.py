@@ -184,7 +184,7 @@ _SCENARIOS = (
         ),
         features="lesion",
         n=4_000,
-        expected="most networks stop at the table (unimodal collapse), though one of the image alone learns it",
+        expected="most networks stop at the table (unimodal collapse), yet one of the image alone learns it",
     ),
     Scenario(
         "irrelevant-wide",

@@ -192,7 +192,7 @@ def build(
             f"The modalities of model {model.name!r} must be those of its data, {list(shapes)}. "
             f"Got {list(network.modalities)}."
         )
-    # Channels-last halves the time of the small convolutions on a CPU.
+    # Channels-last is a little faster on a CPU: results/reference/training.md.
     return cast("FusionNetwork", network.to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]
 
 

@@ -115,7 +115,7 @@ def _draw_case(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
 
 
 def draw_alone(balance: pd.DataFrame, *, heading: str = "") -> Figure:
-    """Return a figure with a panel a model: what a modality achieves alone, against the network's share of it.
+    """Return a figure with a panel a model: what a modality achieves alone, against its share.
 
     A point is a network and modality. Gapp et al. (2025), arXiv 2503.01904, look there for modalities that
     perform alone and are not used, or are used and do not.
@@ -197,5 +197,5 @@ def _rings(rows: pd.DataFrame) -> list[Line2D]:
     return [
         Line2D([], [], linestyle="none", label=flag, **_ring(shape, 3.0))
         for flag, shape in FLAGS.items()
-        if (rows["flag"] == flag).any()
+        if flag in set(rows["flag"])
     ]

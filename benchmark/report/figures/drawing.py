@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
@@ -43,7 +44,7 @@ def blank(width: float, height: float) -> Figure:
     """Return a figure of a size in inches, that lays its panels out by itself."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor=PALETTE.paper)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # pyright: ignore[reportOptionalMemberAccess]
+    cast("ConstrainedLayoutEngine", figure.get_layout_engine()).set(w_pad=0.03, h_pad=0.03)
     return figure
 
 
@@ -84,7 +85,7 @@ def title(figure: Figure, text: str) -> None:
     figure.set_figheight(height)
     below = (0, 0, 1, 1 - _ABOVE / height)
     # A heading of matplotlib's own would stand in the place of the legend.
-    figure.get_layout_engine().set(rect=below)  # pyright: ignore[reportOptionalMemberAccess]
+    cast("ConstrainedLayoutEngine", figure.get_layout_engine()).set(rect=below)
     for key in figure.legends:
         key.set_bbox_to_anchor(below, transform=figure.transFigure)
     figure.text(

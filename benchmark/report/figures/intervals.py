@@ -1,9 +1,11 @@
 """How wrong each method is, and how sure that is: pooled RMSE and mean RBO with confidence intervals."""
 
 # pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,7 +37,7 @@ def draw_intervals(
     found: pd.DataFrame,
     board: pd.DataFrame,
     *,
-    metrics: tuple[str, ...] = ("rmse", "rbo"),
+    metrics: Sequence[str] | None = None,
     heading: str = "",
     width: float = PAGE,
 ) -> Figure:
@@ -47,7 +49,8 @@ def draw_intervals(
     Args:
         found: from ``statistics.intervals``, of one model.
         board: from ``table.leaderboard``; its rows of other models are left out.
-        metrics: which of ``rmse``, ``rbo`` and ``rbo_corrected``, a panel each.
+        metrics: which of ``rmse``, ``rbo`` and ``rbo_corrected``, a panel each; None for the first two,
+            as far as they are there.
         heading: of the figure; none in a paper.
         width: inches.
 
@@ -55,9 +58,10 @@ def draw_intervals(
         ValueError: if there are no rows, a column is missing, or several models are in `found`.
     """
     check_columns(found, "The frame of intervals", ("model", "method", "metric", "value", "low", "high"))
+    metrics = metrics or [name for name in ("rmse", "rbo") if name in set(found["metric"])]
     check_columns(board, "The leaderboard", ("model", "method", "targets", *metrics))
     model = one_model(found, "The frame of intervals")
-    board = board[board["model"] == model]
+    board = board.loc[board["model"] == model]
     targets = dict(zip(board["method"], board["targets"], strict=True))
     tables = {name: rows.set_index("method") for name, rows in found.groupby("metric", sort=False)}
     order = list(tables[metrics[0]]["value"].sort_values(kind="stable", ascending=metrics[0] == "rmse").index)

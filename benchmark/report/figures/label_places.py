@@ -107,7 +107,8 @@ def _best(
             cost += 25 * _holds(box, lines) + 1000 * _outside(box, inside)
             cost += 20 * _is_nearer_to_another(box, at, centres)
             if radius > _NEAR:
-                cost += 8 * sum(_holds(other, _along(centre, centre + [x, y])) > 0 for other in taken) - 8
+                leader = _along(centre, centre + np.array([x, y]))
+                cost += 8 * sum(_holds(other, leader) for other in taken) - 8
             if best is None or cost < best[0]:
                 best = (float(cost), Place(float(x), float(y), align), box)
         if best is not None and best[0] < radius:  # no farther place can be cheaper
@@ -135,7 +136,7 @@ def _holds(box: Array, points: Array) -> int:
 
 
 def _is_nearer_to_another(box: Array, at: int, centres: Array) -> bool:
-    """Return whether a name seems to belong to another point than its own; points in one place do not count."""
+    """Return whether a name seems to be that of another point; points in one place do not count."""
     gaps = np.hypot(
         np.maximum(np.maximum(box[0] - centres[:, 0], centres[:, 0] - box[2]), 0),
         np.maximum(np.maximum(box[1] - centres[:, 1], centres[:, 1] - box[3]), 0),

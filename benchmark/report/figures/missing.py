@@ -158,7 +158,7 @@ def draw_regret(missing: pd.DataFrame, *, metric: Metric = "log_loss", heading: 
     kind = _LABELS[metric]
     note(
         figure,
-        f"Regret in {kind}: how far the networks fall short of the best possible for the modalities available."
+        f"Regret in {kind}: how far the networks fall short of the best possible with what is available."
         + (" Subsets of other sizes are left out." if some else ""),
     )
     title(figure, heading)

@@ -26,7 +26,7 @@ _DEFAULTS = (
 )
 _CORNERS = re.compile(r"M (\S+) (\S+) L (\S+) \2 L \3 (\S+) L \1 \4 z\s*")
 _BLACK = "#000000"
-_STYLED = ("path", "text", "use", "rect", "tspan")
+_LEFT_OUT = ("", "metadata", "style")
 
 
 def themed_svg(figure: Figure, *, title: str, description: str) -> str:
@@ -46,7 +46,7 @@ def themed_svg(figure: Figure, *, title: str, description: str) -> str:
         ValueError: if the figure has a colour that is not the palette's, or holds pixels.
     """
     raw = _drawn(figure)
-    digest = hashlib.sha256("\0".join((raw, title, description)).encode("utf-8", "replace")).hexdigest()
+    digest = hashlib.sha256(f"{raw}\0{title}\0{description}".encode("utf-8", "replace")).hexdigest()
     return _Page(f"f{digest[:8]}").svg(ET.fromstring(raw), title, description)  # noqa: S314 - matplotlib's own
 
 
@@ -99,28 +99,17 @@ class _Page:
     def _clean(self, element: ET.Element, referred: set[str]) -> ET.Element | None:
         """Return a smaller copy of an element; None for what shows nothing."""
         tag = element.tag.removeprefix(_SVG) if isinstance(element.tag, str) else ""
-        if tag in ("metadata", "style", ""):
-            return None
         if tag == "image":
             raise ValueError("A picture for a page must be drawn of lines and text alone. Got pixels in it.")
-        style = element.attrib.get("style", "")
-        if tag == "path" and style == "fill: none" and "id" not in element.attrib:
+        rule = self._rule(element.attrib.get("style", ""))
+        if tag in _LEFT_OUT or _shows_nothing(tag, rule, element):
             return None
         children = [part for child in element if (part := self._clean(child, referred)) is not None]
-        if tag == "defs" and not children:
-            return None
         attributes = self._attributes(element, referred)
-        if tag == "g" and not attributes and not (element.text or "").strip():
-            if len(children) == 1:
-                return children[0]
-            if not children:
-                return None
-        if tag in _STYLED and style and (rule := self._rule(style)):
-            if rule.endswith(";opacity:0"):
-                return None
+        if tag in ("g", "defs") and not attributes and len(children) <= (tag == "g"):
+            return children[0] if children else None
+        if rule:
             attributes["class"] = self.classes.setdefault(rule, f"c{len(self.classes):x}")
-        elif style and (rule := self._rule(style)):
-            attributes["style"] = rule
         copy = ET.Element(tag, attributes)
         copy.text = element.text if tag in ("text", "tspan") else None
         copy.extend(children)
@@ -130,22 +119,23 @@ class _Page:
         found = {}
         for key, value in element.attrib.items():
             name = key.removeprefix(_XLINK)
-            if key == "style" or (name == "id" and value not in referred):
+            if name == "style" or (name == "id" and value not in referred):
                 continue
-            if name == "id":
-                value = self._renamed(value)
-            elif name == "href":
-                value = f"#{self._renamed(value[1:])}"
-            elif name == "clip-path":
-                value = _REFERENCE.sub(lambda match: f"url(#{self._renamed(match[1])})", value)
-            elif name == "transform" and value.startswith(("rotate(-0 ", "rotate(0 ")):
+            if name == "transform" and value.startswith(("rotate(-0 ", "rotate(0 ")):
                 continue
-            elif name == "d":
-                value = _path(value, places=2 if "id" in element.attrib else 1)
-            else:
-                value = self._painted(_rounded(value, places=1))
-            found[name] = value
+            found[name] = self._attribute(name, value, places=2 if "id" in element.attrib else 1)
         return found
+
+    def _attribute(self, name: str, value: str, *, places: int) -> str:
+        if name == "id":
+            return self._renamed(value)
+        if name == "href":
+            return f"#{self._renamed(value[1:])}"
+        if name == "d":
+            return _path(value, places=places)
+        if "url(" in value:
+            return _REFERENCE.sub(lambda match: f"url(#{self._renamed(match[1])})", value)
+        return self._painted(_rounded(value, places=places))
 
     def _rule(self, style: str) -> str:
         """Return the declarations of an element, repainted, without those that say the default."""
@@ -159,15 +149,21 @@ class _Page:
         parts = [part.strip() for part in style.split(";")]
         kept = [part for part in parts if part and not part.startswith(_DEFAULTS)]
         text = ";".join(part.replace(": ", ":") for part in kept)
-        text = _REFERENCE.sub(lambda match: f"url(#{self._renamed(match[1])})", text)
-        return self._painted(_NUMBER.sub(lambda number: _short(float(number[0])), text))
+        # Colours first: the names that references get may look like some.
+        return _REFERENCE.sub(lambda match: f"url(#{self._renamed(match[1])})", self._painted(_rounded(text)))
 
     def _painted(self, text: str) -> str:
-        # A reference is no colour.
-        return _COLOUR.sub(lambda colour: _paint(colour[0]), text) if "url(" not in text else text
+        return _COLOUR.sub(lambda colour: _paint(colour[0]), text)
 
     def _renamed(self, name: str) -> str:
         return self.names.setdefault(name, f"{self.prefix}-{len(self.names):x}")
+
+
+def _shows_nothing(tag: str, rule: str, element: ET.Element) -> bool:
+    """Return whether an element is a path without paint, that nothing refers to."""
+    return (
+        tag == "path" and "id" not in element.attrib and (rule == "fill:none" or rule.endswith(";opacity:0"))
+    )
 
 
 def _references(root: ET.Element) -> list[str]:

@@ -41,7 +41,7 @@ def draw_importances(
         shares: from ``table.shares``, of one model.
         title: heading.
         methods: which methods, in the order of the legend; only the first `MOST_METHODS` have room.
-        labels: scenario → decision function written out.
+        labels: scenario → decision function written out, where that is known.
     """
     if len(methods) > MOST_METHODS:
         title = f"{title}: {MOST_METHODS} of {len(methods)} methods"
@@ -57,7 +57,8 @@ def draw_importances(
             panel.set_axis_off()
             continue
         _panel(panel, shares[shares["scenario"] == cases[place]], methods)
-        heading = printable(f"{cases[place]}: {labels.get(cases[place], '')}")
+        label = labels.get(cases[place])
+        heading = printable(f"{cases[place]}: {label}" if label else str(cases[place]))
         heading = textwrap.fill(heading, 52, max_lines=2)
         panel.set_title(heading, fontsize=8, loc="left", parse_math=False)
         if place % _COLUMNS == 0:
@@ -122,25 +123,31 @@ def _panel(panel: Axes, shares: pd.DataFrame, methods: list[str]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure whole or not at all, in the format of the path's suffix, without a date in it."""
+def save(figure: Figure, path: Path, *, dpi: int = 150) -> None:
+    """Write a figure whole or not at all, in the format of the path's suffix, without a date in it.
+
+    Args:
+        figure: any.
+        path: of the file; its folder is there.
+        dpi: pixels an inch, where there are pixels.
+    """
     check_format(path)
-    # A fixed salt: the same picture is the same file.
+    # A fixed salt: the same picture is the same file. Journals refuse the fonts that PDF has by default.
     with (
-        mpl.rc_context({"svg.hashsalt": "plumbline"}),
+        mpl.rc_context({"svg.hashsalt": "plumbline", "pdf.fonttype": 42}),
         warnings.catch_warnings(),
         replacing(path) as file,
     ):
         # A name may be in any script: what the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         metadata = _METADATA[path.suffix.lower()]
-        figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=metadata)
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata)
 
 
 _METADATA = {
     ".png": {"Software": None},
     ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     **dict.fromkeys((".eps", ".ps", ".jpg", ".jpeg", ".webp")),
 }
 """What a picture is to leave out, by its suffix: the time, and versions of programs."""

@@ -83,11 +83,12 @@ def title(figure: Figure, text: str) -> None:
     shown = shortened(printable(text).replace("\n", " "), int(figure.get_figwidth() / LETTER / _TITLE))
     height = figure.get_figheight() + _ABOVE
     figure.set_figheight(height)
-    below = (0, 0, 1, 1 - _ABOVE / height)
     # A heading of matplotlib's own would stand in the place of the legend.
-    cast("ConstrainedLayoutEngine", figure.get_layout_engine()).set(rect=below)
+    top, free = 1 - _ABOVE / height, 1 - _ABOVE / height
     for key in figure.legends:
-        key.set_bbox_to_anchor(below, transform=figure.transFigure)
+        free -= (key.get_window_extent().height / figure.dpi + 0.06) / height
+        key.set_bbox_to_anchor((0, 0, 1, top), transform=figure.transFigure)
+    cast("ConstrainedLayoutEngine", figure.get_layout_engine()).set(rect=(0, 0, 1, free))
     figure.text(
         0.01,
         1 - 0.05 / height,

@@ -17,7 +17,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
-from benchmark.report.figure import name_shown
 from benchmark.report.palette import PALETTE, look
 from synthetic.names import printable, shortened
 
@@ -37,7 +36,8 @@ _TITLE = 9.0
 _ABOVE = 0.24  # inches that a heading takes
 
 _SPREAD = 20
-_LONGEST_NAME = 44
+_LONGEST_NAME = 60
+_LONGEST_IN_ROWS = 44
 
 
 def blank(width: float, height: float) -> Figure:
@@ -110,9 +110,14 @@ def note(figure: Figure, text: str) -> None:
         figure.supxlabel(shown, fontsize=SMALL, x=0.01, ha="left", color=PALETTE.muted, parse_math=False)
 
 
+def name_shown(name: str) -> str:
+    """Return a name as pictures show it: one line, no longer than there is room for."""
+    return shortened(printable(name).replace("\n", " "), _LONGEST_NAME)
+
+
 def shown(name: object) -> str:
     """Return a name as rows and columns have room for it."""
-    return shortened(name_shown(str(name)), _LONGEST_NAME)
+    return shortened(name_shown(str(name)), _LONGEST_IN_ROWS)
 
 
 def list_rows(panel: Axes, names: Iterable[object]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmark.report.figures.drawing import name_shown
+from benchmark.report.figures.drawing import any_script, name_shown
 from benchmark.report.figures.truth_and_estimate import MOST_METHODS, draw_importances
 from benchmark.report.palette import PALETTE
 from synthetic.cache import replacing
@@ -34,11 +33,9 @@ def save(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     # A fixed salt: the same picture is the same file. Journals refuse the fonts that PDF has by default.
     with (
         mpl.rc_context({"svg.hashsalt": "plumbline", "pdf.fonttype": 42}),
-        warnings.catch_warnings(),
+        any_script(),
         replacing(path) as file,
     ):
-        # A name may be in any script: what the font lacks is drawn as a box.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         metadata = _METADATA[path.suffix.lower()]
         figure.savefig(file, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata)
 

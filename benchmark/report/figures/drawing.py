@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, cast
 
 import numpy as np
@@ -86,7 +88,8 @@ def title(figure: Figure, text: str) -> None:
     # A heading of matplotlib's own would stand in the place of the legend.
     top, free = 1 - _ABOVE / height, 1 - _ABOVE / height
     for key in figure.legends:
-        free -= (key.get_window_extent().height / figure.dpi + 0.06) / height
+        with any_script():
+            free -= (key.get_window_extent().height / figure.dpi + 0.06) / height
         key.set_bbox_to_anchor((0, 0, 1, top), transform=figure.transFigure)
     cast("ConstrainedLayoutEngine", figure.get_layout_engine()).set(rect=(0, 0, 1, free))
     figure.text(
@@ -108,6 +111,14 @@ def note(figure: Figure, text: str) -> None:
         width = int(figure.get_figwidth() / LETTER / SMALL)
         shown = textwrap.fill(printable(text), width)
         figure.supxlabel(shown, fontsize=SMALL, x=0.01, ha="left", color=PALETTE.muted, parse_math=False)
+
+
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Draw names in whatever script: what the font lacks is a box, and no warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
 
 
 def name_shown(name: str) -> str:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
+import methods
 from benchmark import fine_table, table
 from benchmark.findings.answer import Answer, answer, warnings
 from benchmark.findings.boards import ALL, OWN, Boards, work_out
 from benchmark.findings.contest import Contest, hold
+from benchmark.findings.fusion import by_modality, by_number, by_subset
 from benchmark.findings.lost import lost
 from benchmark.findings.tables import Run, read_run, read_shares, read_table
 from benchmark.statistics import Groups
@@ -79,6 +81,32 @@ class Findings:
         """Return pooled RMSE with 95 % intervals, one row a model and method, as compared in `contests`."""
         frames = [contest.intervals for contest in self.contests.values() if len(contest.intervals)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_INTERVALS)
+
+    @property
+    def missing_means(self) -> pd.DataFrame:
+        """Return accuracy against the best possible, a model and number of modalities: `fusion.by_number`."""
+        return by_number(self.missing)
+
+    @property
+    def subset_means(self) -> pd.DataFrame:
+        """Return accuracy of every model with every subset of modalities: `fusion.by_subset`."""
+        return by_subset(self.missing)
+
+    @property
+    def balance_means(self) -> pd.DataFrame:
+        """Return shares of modalities in data and networks, means over seeds: `fusion.by_modality`."""
+        return by_modality(self.balance)
+
+    @property
+    def citations(self) -> dict[str, tuple[str, ...]]:
+        """Return citation → the methods of this project that rest on it; a user's own methods have none."""
+        found: dict[str, list[str]] = {}
+        known = set(methods.names())
+        for name in self.targets:
+            base = name.partition("(")[0]
+            if base in known:  # 'module:function' would import what a table of somebody else's names
+                found.setdefault(methods.get(base).citation, []).append(name)
+        return {citation: tuple(names) for citation, names in found.items() if citation}
 
     @property
     def targets(self) -> dict[str, str]:

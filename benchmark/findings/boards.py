@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 OWN, ALL = "own", "all"
 """The truth that each method targets; every family, or every image source."""
 
-MOST_ROWS = 24_000
+MOST_ROWS = 36_000
 """Rows of all boards together: what a page can hold and a reader's machine can sort."""
 
 _MOST_BOOTSTRAPS = 1500

@@ -45,8 +45,8 @@ def by_subset(missing: pd.DataFrame) -> pd.DataFrame:
         missing: rows of ``missing.csv``.
 
     Returns:
-        Rows ``scenario``, ``available``; columns ``best possible``, the highest accuracy that is possible, and
-        one a model; means over seeds.
+        Rows ``scenario``, ``available``; columns ``best possible``, the highest accuracy that there can be,
+        and one a model; means over seeds.
     """
     rows = by_images(missing)
     order = rows[["scenario", "available"]].drop_duplicates()

@@ -15,6 +15,7 @@ import synthetic
 from benchmark import (
     cache_command,
     check_command,
+    export_command,
     gate_commands,
     models,
     report_command,
@@ -69,6 +70,7 @@ app.command("report")(report_command.report)
 app.command("check-method")(check_command.check_method)
 app.command("show")(scenario_commands.show)
 app.command("truths")(scenario_commands.truths)
+app.command("export")(export_command.export)
 app.add_typer(cache_command.app, name="cache")
 app.command("check")(gate_commands.check)
 app.command("compare")(gate_commands.compare_runs)

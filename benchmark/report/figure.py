@@ -19,12 +19,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from benchmark.report.palette import PALETTE, look
 from synthetic.cache import replacing
 from synthetic.names import printable, shortened
 
-# Okabe & Ito (2008): told apart with any kind of colour vision. Markers differ as well.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D31", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")  # one more than colours: pairs differ up to 72
+COLOURS = PALETTE.series
 _COLUMNS = 4
 _LONGEST_NAME = 60
 
@@ -42,7 +41,7 @@ def draw_importances(
         shares: from ``table.shares``, of one model.
         title: heading.
         methods: which methods, in the order of the legend; only the first `MOST_METHODS` have room.
-        labels: scenario → decision function written out.
+        labels: scenario → decision function written out, where that is known.
     """
     if len(methods) > MOST_METHODS:
         title = f"{title}: {MOST_METHODS} of {len(methods)} methods"
@@ -58,17 +57,18 @@ def draw_importances(
             panel.set_axis_off()
             continue
         _panel(panel, shares[shares["scenario"] == cases[place]], methods)
-        heading = printable(f"{cases[place]}: {labels.get(cases[place], '')}")
+        label = labels.get(cases[place])
+        heading = printable(f"{cases[place]}: {label}" if label else str(cases[place]))
         heading = textwrap.fill(heading, 52, max_lines=2)
         panel.set_title(heading, fontsize=8, loc="left", parse_math=False)
         if place % _COLUMNS == 0:
             panel.set_ylabel("share of importance")
-    handles = [Line2D([], [], color="0.75", linewidth=8, label="truth")] + [
+    handles = [Line2D([], [], color=PALETTE.line, linewidth=8, label="truth")] + [
         Line2D(
             [],
             [],
-            color=_style(place)[0],
-            marker=_style(place)[1],
+            color=look(place)[0],
+            marker=look(place)[1],
             linestyle="none",
             label=name_shown(method),
         )
@@ -94,12 +94,12 @@ def _panel(panel: Axes, shares: pd.DataFrame, methods: list[str]) -> None:
     names = list(dict.fromkeys(shares["modality"]))
     places = np.arange(len(names))
     truth = shares.drop_duplicates("modality").set_index("modality")["truth"].reindex(names)
-    panel.bar(places, truth.to_numpy(), width=0.9, color="0.85", zorder=1)
+    panel.bar(places, truth.to_numpy(), width=0.9, color=PALETTE.line, zorder=1)
     for at, share in zip(places, truth, strict=True):
-        panel.plot([at - 0.45, at + 0.45], [share, share], color="0.35", linewidth=1.4, zorder=2)
+        panel.plot([at - 0.45, at + 0.45], [share, share], color=PALETTE.muted, linewidth=1.4, zorder=2)
     for place, method in enumerate(methods):
         mine = shares[shares["method"] == method].set_index("modality").reindex(names)
-        colour, marker = _style(place)
+        colour, marker = look(place)
         panel.errorbar(
             places + (place - (len(methods) - 1) / 2) * 0.8 / max(len(methods), 1),
             mine["mean"].to_numpy(float),
@@ -123,29 +123,31 @@ def _panel(panel: Axes, shares: pd.DataFrame, methods: list[str]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def _style(place: int) -> tuple[str, str]:
-    return COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
+def save(figure: Figure, path: Path, *, dpi: int = 150) -> None:
+    """Write a figure whole or not at all, in the format of the path's suffix, without a date in it.
 
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure whole or not at all, in the format of the path's suffix, without a date in it."""
+    Args:
+        figure: any.
+        path: of the file; its folder is there.
+        dpi: pixels an inch, where there are pixels.
+    """
     check_format(path)
-    # A fixed salt: the same picture is the same file.
+    # A fixed salt: the same picture is the same file. Journals refuse the fonts that PDF has by default.
     with (
-        mpl.rc_context({"svg.hashsalt": "plumbline"}),
+        mpl.rc_context({"svg.hashsalt": "plumbline", "pdf.fonttype": 42}),
         warnings.catch_warnings(),
         replacing(path) as file,
     ):
         # A name may be in any script: what the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         metadata = _METADATA[path.suffix.lower()]
-        figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=metadata)
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata)
 
 
 _METADATA = {
     ".png": {"Software": None},
     ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     **dict.fromkeys((".eps", ".ps", ".jpg", ".jpeg", ".webp")),
 }
 """What a picture is to leave out, by its suffix: the time, and versions of programs."""

@@ -9,9 +9,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from benchmark import findings
-from benchmark.report import page
-from benchmark.report.summary import board_csv, summary_markdown
 from benchmark.terminal import terminal
 from synthetic.cache import replacing
 from synthetic.names import printable
@@ -31,11 +28,15 @@ def report(
     Beside it stand the same answer as Markdown (.md) and the leaderboard as CSV. Exit code 0: written; 2:
     wrong input, or runs that share results.
     """
+    from benchmark import findings  # noqa: PLC0415 - drawing takes a second to load
+    from benchmark.report import page, slots  # noqa: PLC0415
+    from benchmark.report.summary import board_csv, summary_markdown  # noqa: PLC0415
+
     start = time.perf_counter()
     file = _file(runs, out)
     found = findings.read(runs)
-    figures, left_out = page.draw(found)
-    _write(file, page.render(found, figures=figures))
+    figures, left_out = slots.draw(found)
+    _write(file, page.render(found, figures=figures, left_out=left_out))
     _write(file.with_suffix(".md"), summary_markdown(found))
     _write(file.with_suffix(".csv"), board_csv(found))
     console = terminal()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jinja2
 from markupsafe import Markup
@@ -18,6 +18,7 @@ from benchmark import models
 from benchmark.findings import ALL, OWN, Findings
 from benchmark.findings.answer import shown as error
 from benchmark.report import sections
+from benchmark.report.slots import Slot
 from benchmark.report.text import chance_note
 from benchmark.store import CONTROL
 from benchmark.table import FIDELITY_GATE
@@ -31,6 +32,7 @@ _TRUTH_NAMES = {OWN: "the truth that each method targets"}
 _COLUMNS: Mapping[str, str] = {
     "rank": "rank",
     "method": "method",
+    "model": "model",
     "rmse": "RMSE ↓",
     "skill": "skill ↑",
     "rbo": "RBO ↑",
@@ -41,7 +43,6 @@ _COLUMNS: Mapping[str, str] = {
     "seconds": "seconds",
     "n_failed": "failed",
     "n_skipped": "skipped",
-    "model": "model",
 }
 _HIGHER_FIRST = ("skill", "rbo", "rbo_corrected", "n_scenarios", "n_failed", "n_skipped")
 _DATA = (
@@ -50,12 +51,13 @@ _DATA = (
 )
 
 
-def render(findings: Findings, *, figures: Mapping[str, str] | None = None) -> str:
+def render(findings: Findings, *, figures: Sequence[Slot] = (), left_out: Sequence[str] = ()) -> str:
     """Return the page.
 
     Args:
         findings: from ``benchmark.findings.read``.
-        figures: name of a slot (``sections.SLOTS``) → inline SVG, which is trusted markup.
+        figures: from ``benchmark.report.slots.draw``; their SVG is trusted markup.
+        left_out: which figures are not there, a line each.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchmark.report", "templates"),
@@ -79,7 +81,8 @@ def render(findings: Findings, *, figures: Mapping[str, str] | None = None) -> s
         "gate": FIDELITY_GATE,
         "style": _source(environment, "report.css"),
         "script": _source(environment, "report.js"),
-        "figures": {name: Markup(svg) for name, svg in (figures or {}).items()},  # noqa: S704 - our own drawing
+        "figures": [slot._replace(svg=Markup(slot.svg)) for slot in figures],  # noqa: S704 - our own drawing
+        "left_out": left_out,
         "view": sections.view(findings),
         "pictures": _pictures(findings),
     }
@@ -89,12 +92,6 @@ def render(findings: Findings, *, figures: Mapping[str, str] | None = None) -> s
 def _harmless(value: object) -> object:
     """Return what a page shows of a text: what steers a reader's screen as an escape."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def draw(findings: Findings) -> tuple[dict[str, str], list[str]]:
-    """Return the figures that a page has slots for, as SVG, and a line on each that could not be drawn."""
-    del findings
-    return {}, []
 
 
 def script_json(content: object) -> Markup:

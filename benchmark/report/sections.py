@@ -17,12 +17,6 @@ from benchmark.findings import Findings, Run
 from benchmark.findings.answer import shown as error
 from benchmark.store import CONTROL
 
-SLOTS = (
-    *("intervals", "critical_difference", "error_parts", "cost", "truth_and_estimate"),
-    *("missing", "balance"),
-)
-"""Figures that a page has a place for."""
-
 MOST_HEAT_CELLS = 20_000
 MOST_NETWORKS = 300
 MOST_FAILURES = 300

@@ -18,6 +18,7 @@ from benchmark import (
     export_command,
     gate_commands,
     models,
+    report_command,
     run_command,
     scenario_commands,
 )
@@ -65,6 +66,7 @@ def _about_method(method: methods.Method) -> str:
 
 app.command("run")(run_command.run)
 app.command("repeat")(run_command.repeat)
+app.command("report")(report_command.report)
 app.command("check-method")(check_command.check_method)
 app.command("show")(scenario_commands.show)
 app.command("truths")(scenario_commands.truths)

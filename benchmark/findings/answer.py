@@ -151,7 +151,7 @@ def _error(contest: Contest, method: str) -> str:
     if not math.isfinite(row["low"]):
         return f"an RMSE of {shown(row['value'])}"
     return (
-        f"an RMSE of {shown(row['value'])} ({CONFIDENCE:.0%} interval over {contest.over} "
+        f"an RMSE of {shown(row['value'])} ({100 * CONFIDENCE:.0f} % interval over {contest.over} "
         f"{shown(row['low'])} to {shown(row['high'])})"
     )
 
@@ -176,7 +176,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def shown(value: float) -> str:
-    """Return an error with three decimals, or two digits where three decimals would hide it.
+    """Return an error with three decimals, or four where it is small.
 
     Example:
         >>> shown(0.1234), shown(0.00421), shown(0.0)
@@ -186,7 +186,7 @@ def shown(value: float) -> str:
         return "–"
     if value == 0:
         return "0"
-    return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.4f}"
 
 
 def warnings(fidelity: pd.DataFrame, facts: Mapping[str, int]) -> tuple[str, ...]:

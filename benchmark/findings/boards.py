@@ -34,11 +34,10 @@ Array = NDArray[np.float64]
 OWN, ALL = "own", "all"
 """The truth that each method targets; every family, or every image source."""
 
-MOST_ROWS = 24_000
+MOST_ROWS = 36_000
 """Rows of all boards together: what a page can hold and a reader's machine can sort."""
 
 _MOST_BOOTSTRAPS = 1500
-_N_RESAMPLES = 500
 _MEANS = ("rbo", "rbo_p90", "rbo_corrected", "rbo_chance", "model_calls", "seconds")
 _ARRAYS = ("rmse", "rmse_uniform", *_MEANS)
 
@@ -111,6 +110,10 @@ class Boards:
         shown = self.main_models if model is None else (model,)
         rows = rows[(rows["truth"] == truth) & (rows["family"] == family) & (rows["images"] == images)]
         return _sorted(rows[rows["model"].isin(shown)])
+
+    def sorted_rows(self) -> pd.DataFrame:
+        """Return the rows of all boards, each in the order of `board`."""
+        return _sorted(self.rows)
 
 
 def work_out(scores: pd.DataFrame, *, most_rows: int = MOST_ROWS) -> Boards:
@@ -283,7 +286,7 @@ class _Cutter:
             return np.nan, np.nan
         self._n_bootstraps += 1
         rng = numpy_rng("interval", method, "rmse", 0)
-        return scenario_interval(squares, rng=rng, squared=True, n_resamples=_N_RESAMPLES)[1:]
+        return scenario_interval(squares, rng=rng, squared=True)[1:]
 
 
 def _mean(values: Array) -> Array:

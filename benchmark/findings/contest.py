@@ -90,8 +90,9 @@ def hold(scores: pd.DataFrame, model: str) -> Contest:
     complete, left_out = _complete(here)
     if not complete:
         return Contest(model, left_out=left_out, no_groups=_NOTHING, no_parts=_NOTHING)
-    mine = here[here["method"].isin(complete)]
-    counted = counting(own_truth(mine))
+    # A hundred thousand results have ten times as many rows, of which only these are compared.
+    mine = own_truth(here[here["method"].isin(complete)])
+    counted = counting(mine)
     n_seeds = counted[list(SEEDS)].drop_duplicates().shape[0]
     n_scenarios = counted[list(CASE)].drop_duplicates().shape[0]
     over: Over = "seeds" if counted.groupby([*CASE, "method"])["data_seed"].count().max() > 1 else "scenarios"
@@ -99,8 +100,10 @@ def hold(scores: pd.DataFrame, model: str) -> Contest:
     found = found[found["metric"] == "rmse"].sort_values("value", kind="stable").reset_index(drop=True)
     names = tuple(found["method"])
     several = len(names) > 1
-    by_scenario = several and n_scenarios > 1 and _affordable(len(names), n_scenarios)
     groups, no_groups = _groups(mine, model, len(names), n_scenarios)
+    scenario_pairs = groups.pairs if groups else None
+    if not groups and several and n_scenarios > 1 and _affordable(len(names), n_scenarios):
+        scenario_pairs = compare_methods(mine, test="wilcoxon", model=model, gaps="drop-case")
     parts, no_parts = _parts(rows, model, complete)
     return Contest(
         model,
@@ -113,7 +116,7 @@ def hold(scores: pd.DataFrame, model: str) -> Contest:
         compare_methods(mine, test="seeds", model=model, gaps="drop-case")
         if several and over == "seeds"
         else None,
-        compare_methods(mine, test="wilcoxon", model=model, gaps="drop-case") if by_scenario else None,
+        scenario_pairs,
         groups,
         no_groups,
         parts,
@@ -166,6 +169,6 @@ def _parts(rows: pd.DataFrame, model: str, complete: list[str]) -> tuple[pd.Data
         return pd.DataFrame(), "no method was scored on the true decision function, too"
     try:
         chosen = rows[rows["method"].isin(both) & rows["model"].isin((model, models.ORACLE))]
-        return error_shares(chosen, model=model, gaps="drop-case"), ""
+        return error_shares(own_truth(chosen), model=model, gaps="drop-case"), ""
     except ValueError as error:
         return pd.DataFrame(), str(error)

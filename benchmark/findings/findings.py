@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
+import methods
 from benchmark import fine_table, table
 from benchmark.findings.answer import Answer, answer, warnings
 from benchmark.findings.boards import ALL, OWN, Boards, work_out
 from benchmark.findings.contest import Contest, hold
+from benchmark.findings.fusion import by_modality, by_number, by_subset
 from benchmark.findings.lost import lost
 from benchmark.findings.tables import Run, read_run, read_shares, read_table
 from benchmark.statistics import Groups
@@ -63,24 +66,50 @@ class Findings:
     features: pd.DataFrame
     pairs: pd.DataFrame
 
-    @property
+    @cached_property
     def groups(self) -> dict[str, Groups | None]:
         """Return model → average ranks and groups; None where ``contests[model].no_groups`` says why."""
         return {name: contest.groups for name, contest in self.contests.items()}
 
-    @property
+    @cached_property
     def error_shares(self) -> pd.DataFrame:
         """Return the method's and the network's part of the error, one row a model and method."""
         frames = [contest.parts for contest in self.contests.values() if len(contest.parts)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_PARTS)
 
-    @property
+    @cached_property
     def intervals(self) -> pd.DataFrame:
         """Return pooled RMSE with 95 % intervals, one row a model and method, as compared in `contests`."""
         frames = [contest.intervals for contest in self.contests.values() if len(contest.intervals)]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_INTERVALS)
 
-    @property
+    @cached_property
+    def missing_means(self) -> pd.DataFrame:
+        """Return accuracy against the best possible, a model and number of modalities: `fusion.by_number`."""
+        return by_number(self.missing)
+
+    @cached_property
+    def subset_means(self) -> pd.DataFrame:
+        """Return accuracy of every model with every subset of modalities: `fusion.by_subset`."""
+        return by_subset(self.missing)
+
+    @cached_property
+    def balance_means(self) -> pd.DataFrame:
+        """Return shares of modalities in data and networks, means over seeds: `fusion.by_modality`."""
+        return by_modality(self.balance)
+
+    @cached_property
+    def citations(self) -> dict[str, tuple[str, ...]]:
+        """Return citation → the methods of this project that rest on it; a user's own methods have none."""
+        found: dict[str, list[str]] = {}
+        known = set(methods.names())
+        for name in self.targets:
+            base = name.partition("(")[0]
+            if base in known:  # 'module:function' would import what a table of somebody else's names
+                found.setdefault(methods.get(base).citation, []).append(name)
+        return {citation: tuple(names) for citation, names in found.items() if citation}
+
+    @cached_property
     def targets(self) -> dict[str, str]:
         """Return method → the truth that it targets."""
         return self.scores.drop_duplicates("method").set_index("method")["targets"].to_dict()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from benchmark.findings import Contest, Findings
 from benchmark.report import latex
-from benchmark.report.figure import draw_importances
 from benchmark.report.figures import balance, missing
 from benchmark.report.figures.cost import draw_cost
 from benchmark.report.figures.critical_difference import draw_critical_difference
@@ -23,6 +22,7 @@ from benchmark.report.figures.error_parts import draw_error_parts
 from benchmark.report.figures.estimands import draw_estimands
 from benchmark.report.figures.heat_map import draw_heat_map
 from benchmark.report.figures.intervals import draw_intervals
+from benchmark.report.figures.truth_and_estimate import draw_importances
 from benchmark.statistics import intervals
 from benchmark.store import CONTROL
 from synthetic.names import printable
@@ -93,12 +93,12 @@ def _of_model(found: Findings, model: str, contest: Contest) -> Iterator[Item[Fi
         else:
             yield Item(f"{what}-{name}", partial(draw_estimands, rows, found.targets))
     shares = found.shares[found.shares["model"] == model]
-    if len(shares):
-        methods = [method for method in scored["method"] if method in set(shares["method"])]
-        draw = partial(draw_importances, shares, title="", methods=methods, labels={})
-        yield Item(f"importances-{name}", draw)
-    else:
-        yield Item(f"importances-{name}", None, "no run has an importances.csv with this model")
+    if not len(shares):
+        yield Item(f"importances-{name}", None, f"no run has an importances.csv with {model}")
+    methods = [method for method in scored["method"] if method in set(shares["method"])]
+    for suffix, rows in _in_parts(shares, balance.MOST_SCENARIOS, by=["scenario"]):
+        draw = partial(draw_importances, rows, title="", methods=methods, labels={})
+        yield Item(f"importances-{name}{suffix}", draw)
 
 
 def _intervals(found: Findings, contest: Contest) -> pd.DataFrame:
@@ -115,14 +115,16 @@ def _rows_of(errors: pd.DataFrame, model: str, board: pd.DataFrame) -> pd.DataFr
     return rows.reindex([name for name in board["method"] if name in rows.index]).dropna(axis=1, how="all")
 
 
-def _in_parts(table: pd.DataFrame, size: int) -> Iterator[tuple[str, pd.DataFrame]]:
+def _in_parts(
+    table: pd.DataFrame, size: int, by: Sequence[str] = ("scenario", "images")
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """Return the rows of so many scenarios at a time, each with the end of a name that tells them apart."""
-    number = table.groupby(["scenario", "images"], sort=False).ngroup() // size
-    if not number.any():
-        yield "", table
+    if not len(table):
         return
-    for part in range(int(number.max()) + 1):
-        yield f"-{part + 1}", table.loc[number == part]
+    number = table.groupby(list(by), sort=False).ngroup() // size
+    several = len(set(number)) > 1
+    for part in dict.fromkeys(number):
+        yield f"-{part + 1}" if several else "", table.loc[number == part]
 
 
 def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
@@ -179,8 +181,9 @@ def _missing_tables(found: Findings, made_by: str) -> Iterator[Item[str]]:
                 latex.matrix_latex,
                 table.T,
                 made_by=made_by,
-                caption=f"Regret in log loss [bits] by the modalities available, of {names}.",
+                caption=f"Regret in log loss (bits) of each network, by the modalities available of {names}.",
                 label=f"tab:missing{suffix}",
+                best="row",
             ),
         )
 

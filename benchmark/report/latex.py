@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -106,8 +107,9 @@ def matrix_latex(
     label: str,
     controls: Iterable[str] = (),
     targets: Mapping[str, str] | None = None,
+    best: Literal["column", "row"] = "column",
 ) -> str:
-    r"""Return a table of numbers of which less is better; the best of each column in bold.
+    r"""Return a table of numbers of which less is better; the best in bold.
 
     More than `MOST_COLUMNS` columns become several tables, "(1 of 3)" and so on.
 
@@ -118,24 +120,22 @@ def matrix_latex(
         label: of the first table; further ones have ``-2`` and so on behind it.
         controls: rows that stand below a line and are never the best.
         targets: row → the column that is underlined, as the one that it is about.
+        best: of each column, or of each row.
     """
     known = set(controls)
     is_control = np.array([str(name) in known for name in values.index])
+    texts = _texts(values, is_control, best)
+    for row, name in enumerate(values.index if targets else ()):
+        for column in np.flatnonzero(values.columns == (targets or {}).get(str(name))):
+            texts[row][column] = rf"\underline{{{texts[row][column]}}}"
     n_tables = -(-values.shape[1] // MOST_COLUMNS)
     tables = []
     for place in range(n_tables):
-        part = values.iloc[:, place * MOST_COLUMNS : (place + 1) * MOST_COLUMNS]
-        cells = [[escape(name) for name in part.index]]
-        for name in part.columns:
-            column = _bold_best(part[name].to_numpy(float), 3, least=True, out=is_control)
-            for row, method in enumerate(part.index if targets else ()):
-                if (targets or {}).get(str(method)) == name:
-                    column[row] = rf"\underline{{{column[row]}}}"
-            cells.append(column)
-        rows = list(zip(*cells, strict=True))
+        part = slice(place * MOST_COLUMNS, (place + 1) * MOST_COLUMNS)
+        rows = [[escape(name), *line[part]] for name, line in zip(values.index, texts, strict=True)]
         tables.append(
             _table(
-                ["", *(rf"\rotatebox{{90}}{{{escape(name)}}}" for name in part.columns)],
+                ["", *(rf"\rotatebox{{90}}{{{escape(name)}}}" for name in values.columns[part])],
                 _halves(rows, is_control),
                 n_names=1,
                 caption=f"{caption} ({place + 1} of {n_tables})" if n_tables > 1 else caption,
@@ -169,7 +169,7 @@ def _comment(made_by: str) -> list[str]:
 def _snippet(tables: Sequence[str], made_by: str) -> str:
     needs = [
         r"% Needs \usepackage{booktabs,graphicx}. Names beyond Latin letters need XeLaTeX or LuaLaTeX.",
-        "% Bold: the best of the column, and what cannot be told from it at the places shown.",
+        "% Bold: the best, and what looks the same at the places shown.",
     ]
     return "\n".join([*_comment(made_by), *needs, *tables])
 
@@ -185,7 +185,7 @@ def _table(
     """Return a float with one tabular; `parts` are rows between lines."""
     lines = [
         r"\begin{table}[htbp]",
-        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{caption}}}\label{{{label}}}",
         rf"\begin{{tabular}}{{@{{}}{'l' * n_names}{'r' * (len(heads) - n_names)}@{{}}}}",
         r"\toprule",
@@ -201,6 +201,16 @@ def _table(
 def _halves(rows: Sequence[Sequence[str]], is_control: np.ndarray) -> list[list[Sequence[str]]]:
     """Return the rows of methods, and those of controls."""
     return [[row for row, out in zip(rows, is_control, strict=True) if out == kind] for kind in (False, True)]
+
+
+def _texts(values: pd.DataFrame, is_control: np.ndarray, best: Literal["column", "row"]) -> list[list[str]]:
+    """Return the numbers of a table as text, row by row, the best in bold."""
+    numbers = values.to_numpy(float)
+    if best == "row":
+        nobody = np.zeros(numbers.shape[1], dtype=bool)
+        return [_bold_best(row, 3, least=True, out=nobody) for row in numbers]
+    columns = [_bold_best(column, 3, least=True, out=is_control) for column in numbers.T]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _bold_best(values: np.ndarray, places: int, *, least: bool, out: np.ndarray) -> list[str]:

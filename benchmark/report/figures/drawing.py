@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, cast
 
 import numpy as np
@@ -17,7 +19,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
-from benchmark.report.figure import name_shown
 from benchmark.report.palette import PALETTE, look
 from synthetic.names import printable, shortened
 
@@ -37,7 +38,8 @@ _TITLE = 9.0
 _ABOVE = 0.24  # inches that a heading takes
 
 _SPREAD = 20
-_LONGEST_NAME = 44
+_LONGEST_NAME = 60
+_LONGEST_IN_ROWS = 44
 
 
 def blank(width: float, height: float) -> Figure:
@@ -86,7 +88,8 @@ def title(figure: Figure, text: str) -> None:
     # A heading of matplotlib's own would stand in the place of the legend.
     top, free = 1 - _ABOVE / height, 1 - _ABOVE / height
     for key in figure.legends:
-        free -= (key.get_window_extent().height / figure.dpi + 0.06) / height
+        with any_script():
+            free -= (key.get_window_extent().height / figure.dpi + 0.06) / height
         key.set_bbox_to_anchor((0, 0, 1, top), transform=figure.transFigure)
     cast("ConstrainedLayoutEngine", figure.get_layout_engine()).set(rect=(0, 0, 1, free))
     figure.text(
@@ -110,9 +113,22 @@ def note(figure: Figure, text: str) -> None:
         figure.supxlabel(shown, fontsize=SMALL, x=0.01, ha="left", color=PALETTE.muted, parse_math=False)
 
 
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Draw names in whatever script: what the font lacks is a box, and no warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
+def name_shown(name: str) -> str:
+    """Return a name as pictures show it: one line, no longer than there is room for."""
+    return shortened(printable(name).replace("\n", " "), _LONGEST_NAME)
+
+
 def shown(name: object) -> str:
     """Return a name as rows and columns have room for it."""
-    return shortened(name_shown(str(name)), _LONGEST_NAME)
+    return shortened(name_shown(str(name)), _LONGEST_IN_ROWS)
 
 
 def list_rows(panel: Axes, names: Iterable[object]) -> None:

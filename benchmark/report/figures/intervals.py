@@ -93,7 +93,7 @@ def _draw(panel: Axes, scores: pd.DataFrame, places: list[int], metric: str, lev
         scale_errors(panel, ends, which="x")
     else:
         ends = np.concatenate([value, low, [level]])
-        least = float(np.nanmin(ends))
+        least = min(float(np.nanmin(ends)), 0.95)  # where all are 1, the axis still has a length
         panel.set_xlim(least - 0.05 * (1 - least), 1 + 0.03 * (1 - least))
     left = panel.get_xlim()[0]
     whiskers = np.isfinite(low) & np.isfinite(high)

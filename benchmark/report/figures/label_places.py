@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from numpy.typing import ArrayLike, NDArray
 
-from benchmark.report.figures.drawing import shown
+from benchmark.report.figures.drawing import any_script, shown
 from benchmark.report.palette import PALETTE
 
 Array = NDArray[np.float64]
@@ -55,13 +55,15 @@ def label_points(
     Returns:
         The annotations, in the order of the points.
     """
-    figure.draw_without_rendering()
+    texts = [shown(name) for name in names]
+    with any_script():
+        figure.draw_without_rendering()
+        extents = [_size(figure, text, size) for text in texts]
     figure.set_layout_engine("none")
     unit = figure.dpi / 72
     centres = np.asarray(panel.transData.transform(np.asarray(points, dtype=float))) / unit
     inside = np.asarray(panel.get_window_extent().extents) / unit
-    texts = [shown(name) for name in names]
-    sizes = [_size(figure, text, size) / unit for text in texts]
+    sizes = [extent / unit for extent in extents]
     distances = np.linalg.norm(centres[:, None] - centres, axis=2)
     order = np.argsort(-(distances < 40).sum(1), kind="stable")
     boxes: list[Array] = []

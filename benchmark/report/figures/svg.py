@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from io import BytesIO
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from benchmark.report.figures.drawing import any_script
 from benchmark.report.palette import PALETTE
 from synthetic.names import printable
 
@@ -53,12 +53,7 @@ def themed_svg(figure: Figure, *, title: str, description: str) -> str:
 def _drawn(figure: Figure) -> str:
     """Return what matplotlib writes, with text as text."""
     buffer = BytesIO()
-    with (
-        mpl.rc_context({"svg.hashsalt": "plumbline", "svg.fonttype": "none"}),
-        warnings.catch_warnings(),
-    ):
-        # The page has other fonts than matplotlib: what one lacks, another may have.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+    with mpl.rc_context({"svg.hashsalt": "plumbline", "svg.fonttype": "none"}), any_script():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue().decode()
 
@@ -156,7 +151,7 @@ class _Page:
         return _COLOUR.sub(lambda colour: _paint(colour[0]), text)
 
     def _renamed(self, name: str) -> str:
-        return self.names.setdefault(name, f"{self.prefix}-{len(self.names):x}")
+        return self.names.setdefault(name, f"{self.prefix}-{len(self.names)}")
 
 
 def _shows_nothing(tag: str, rule: str, element: ET.Element) -> bool:

@@ -1,8 +1,9 @@
-"""What every test shares: the real images, where there are any, and a cache of the test run's own."""
+"""What every test shares: the real images, where there are any, a browser, and a cache of its own."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,20 @@ def real_data_root() -> Path:
             return place
     searched = " or ".join(map(str, places))
     pytest.skip(f"no organamnist.npz in {searched}; set PLUMBLINE_DATA to the folder that has it")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return a browser, or skip where there is none.
+
+    One a module: while Playwright runs, so does its event loop, and no test beside it could start one.
+    """
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium on the path; on Debian: apt-get install chromium")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - a driver of its own, only where needed
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()

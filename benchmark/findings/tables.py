@@ -202,6 +202,8 @@ def read_shares(runs: Sequence[Run], scores: pd.DataFrame, *, estimand: str = "g
         rows = _of_networks_that_count(part[(part["status"] == "done") & part["estimate"].notna()], scores)
         if several:
             rows = rows.assign(scenario=rows["scenario"] + " on " + rows["images"])
+        if not len(rows):
+            continue
         rows = rows.assign(square=rows["estimate"] ** 2, n=1)
         found = rows.groupby(keys, sort=False)[["truth", "estimate", "square", "n"]].sum()
         sums = found if sums is None else sums.add(found, fill_value=0)
@@ -248,4 +250,4 @@ def _of_networks_that_count(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.Data
         return rows
     known = set(low.itertuples(index=False, name=None))
     here = rows[list(_NETWORK)].itertuples(index=False, name=None)
-    return rows[[key not in known for key in here]]
+    return rows[np.array([key not in known for key in here], dtype=bool)]

@@ -12,7 +12,16 @@ from rich.table import Table
 
 import methods
 import synthetic
-from benchmark import cache_command, check_command, gate_commands, models, run_command, scenario_commands
+from benchmark import (
+    cache_command,
+    check_command,
+    export_command,
+    gate_commands,
+    models,
+    report_command,
+    run_command,
+    scenario_commands,
+)
 from benchmark import suite as suites
 from benchmark.terminal import terminal
 from synthetic.names import printable
@@ -57,9 +66,11 @@ def _about_method(method: methods.Method) -> str:
 
 app.command("run")(run_command.run)
 app.command("repeat")(run_command.repeat)
+app.command("report")(report_command.report)
 app.command("check-method")(check_command.check_method)
 app.command("show")(scenario_commands.show)
 app.command("truths")(scenario_commands.truths)
+app.command("export")(export_command.export)
 app.add_typer(cache_command.app, name="cache")
 app.command("check")(gate_commands.check)
 app.command("compare")(gate_commands.compare_runs)

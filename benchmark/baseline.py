@@ -73,10 +73,15 @@ def read(path: Path) -> Scored:
     for name in (*SEEDS, *_NUMBERS):
         if not pd.api.types.is_numeric_dtype(table[name]):
             raise ValueError(f"The column {name!r} of {file} must hold numbers. Got text: is it damaged?")
-    return Scored(file, table, _manifest(file.with_name("manifest.json")))
+    return Scored(file, table, read_manifest(file.with_name("manifest.json")))
 
 
-def _manifest(file: Path) -> Mapping[str, Any]:
+def read_manifest(file: Path) -> Mapping[str, Any]:
+    """Return what a run or baseline was made with; nothing where there is no such file.
+
+    Raises:
+        ValueError: if the file cannot be read, or holds no object.
+    """
     try:
         found = json.loads(file.read_bytes())
     except FileNotFoundError:

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 4
 
+RESULTS = "results"
+"""Folder of the results inside a run's."""
+
 CONTROL = "control"
 """What controls target."""
 
@@ -150,7 +153,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.results = folder / "results"
+        self.results = folder / RESULTS
         try:
             self.results.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.results):
@@ -230,8 +233,13 @@ class Store:
 
     def path(self, job: Mapping[str, Any], key: str) -> Path:
         """Return the file of a result; no name in a job leads out of the folder."""
-        words = f"{job['scenario']}.{job['model']}.{job['data_seed']}.{job['method']}"
-        return self.results / f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', words)[:80]}.{key[:12]}.json"
+        return self.results / f"{file_words(job)}.{key[:12]}.json"
+
+
+def file_words(job: Mapping[str, Any]) -> str:
+    """Return what the name of a result's file tells of its job; several jobs may share it."""
+    words = f"{job['scenario']}.{job['model']}.{job['data_seed']}.{job['method']}"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", words)[:80]
 
 
 def read_result(path: Path) -> Result | None:

@@ -222,6 +222,8 @@ def scenario_interval(
         n_resamples: of the bootstrap.
     """
     filled = values[np.isfinite(values).any(1)]
+    if not len(filled):
+        return Interval(np.nan, np.nan, np.nan)
     means = np.nanmean(filled, axis=1)
     n, mean = len(means), float(means.mean())
     if n < 2:

@@ -429,3 +429,11 @@ def test_shares_need_both_and_leave_out_what_the_network_lacks():
         values[:, 2, 1] = np.nan
     expected = np.nanmean(both[1] ** 2, axis=(1, 2)) / np.nanmean(both[0] ** 2, axis=(1, 2))
     np.testing.assert_allclose(found["share_method"], np.minimum(expected, 1))
+
+
+def test_a_metric_that_no_scenario_has_has_no_interval():
+    # Where every truth is one tie, there is no corrected RBO: a value that is missing, and no warning.
+    table = make_table(noisy((2, 3, 1))).assign(informative=0.0)
+    found = statistics.intervals(table, over="scenarios").set_index("metric")
+    assert found.loc["rbo_corrected", ["value", "low", "high"]].isna().all().all()
+    assert found.loc["rmse", "low"].notna().all()

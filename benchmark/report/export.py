@@ -1,0 +1,224 @@
+"""What of findings goes into a paper: every figure and table that there is data for, and why others lack."""
+
+# pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmark.findings import Contest, Findings
+from benchmark.report import latex
+from benchmark.report.figures import balance, missing
+from benchmark.report.figures.cost import draw_cost
+from benchmark.report.figures.critical_difference import draw_critical_difference
+from benchmark.report.figures.error_parts import draw_error_parts
+from benchmark.report.figures.estimands import draw_estimands
+from benchmark.report.figures.heat_map import draw_heat_map
+from benchmark.report.figures.intervals import draw_intervals
+from benchmark.report.figures.truth_and_estimate import draw_importances
+from benchmark.statistics import intervals
+from benchmark.store import CONTROL
+from synthetic.names import printable
+
+Made = TypeVar("Made")
+
+_LONGEST_NAME = 60
+_NOTHING = "nothing was scored"
+_NO_MISSING = "no run has a missing.csv: networks without modalities were not looked at"
+_NO_BALANCE = "no run has a balance.csv: shares of the data and of networks were not compared"
+
+
+class Item(NamedTuple, Generic[Made]):
+    """A figure or a table, or why there is none.
+
+    Attributes:
+        name: of its file, without suffix.
+        make: makes it; None where it cannot be.
+        reason: why not.
+    """
+
+    name: str
+    make: Callable[[], Made] | None
+    reason: str = ""
+
+
+def figures(found: Findings) -> Iterator[Item[Figure]]:
+    """Return every figure, one after the other: those of each model, then those of all together."""
+    for model, contest in found.contests.items():
+        yield from _of_model(found, model, contest)
+    if len(found.missing):
+        for suffix, rows in _in_parts(found.missing, missing.MOST_SCENARIOS):
+            yield Item(f"missing-accuracy{suffix}", partial(missing.draw_missing, rows))
+        yield Item("missing-regret", partial(missing.draw_regret, found.missing))
+    else:
+        yield Item("missing-accuracy, missing-regret", None, _NO_MISSING)
+    if not len(found.balance):
+        yield Item("balance, balance-alone", None, _NO_BALANCE)
+        return
+    for suffix, rows in _in_parts(found.balance, balance.MOST_SCENARIOS):
+        yield Item(f"balance{suffix}", partial(balance.draw_balance, rows))
+    alone = len(found.balance["alone"].dropna()) > 0
+    draw = partial(balance.draw_alone, found.balance) if alone else None
+    yield Item("balance-alone", draw, "" if alone else "balance.csv has no value in 'alone'")
+
+
+def _of_model(found: Findings, model: str, contest: Contest) -> Iterator[Item[Figure]]:
+    board = found.boards.board(model=model)
+    name = file_name(model)
+    if contest.methods:
+        yield Item(
+            f"intervals-{name}",
+            lambda: draw_intervals(
+                _intervals(found, contest), board, explained=rbo_note(found.scores, board)
+            ),
+        )
+    else:
+        yield Item(f"intervals-{name}", None, contest.no_groups)
+    groups = contest.groups
+    draw = None if groups is None else partial(draw_critical_difference, groups)
+    yield Item(f"critical-difference-{name}", draw, contest.no_groups)
+    draw = partial(draw_error_parts, contest.parts) if len(contest.parts) else None
+    yield Item(f"error-parts-{name}", draw, contest.no_parts)
+    scored = board[(board["targets"] != CONTROL) & board["rmse"].notna()]
+    draw = partial(draw_cost, scored) if len(scored["model_calls"].dropna()) else None
+    yield Item(f"cost-{name}", draw, "" if draw else "no method has a score and a number of model calls")
+    for what, errors in (("heat-map", found.heat), ("estimands", found.estimands)):
+        rows = _rows_of(errors, model, board)
+        if not len(rows):
+            yield Item(f"{what}-{name}", None, _NOTHING)
+        elif what == "heat-map":
+            yield Item(f"{what}-{name}", partial(draw_heat_map, rows))
+        else:
+            yield Item(f"{what}-{name}", partial(draw_estimands, rows, found.targets))
+    shares = found.shares[found.shares["model"] == model]
+    if not len(shares):
+        yield Item(f"importances-{name}", None, f"no run has an importances.csv with {model}")
+    methods = [method for method in scored["method"] if method in set(shares["method"])]
+    for suffix, rows in _in_parts(shares, balance.MOST_SCENARIOS, by=["scenario"]):
+        draw = partial(draw_importances, rows, title="", methods=methods, labels={})
+        yield Item(f"importances-{name}{suffix}", draw)
+
+
+def _intervals(found: Findings, contest: Contest) -> pd.DataFrame:
+    """Return intervals of all metrics: findings hold those of the RMSE alone."""
+    rows = found.scores[found.scores["method"].isin(contest.methods)]
+    return intervals(rows, over=contest.over, model=contest.model, gaps="drop-case")
+
+
+def rbo_note(scores: pd.DataFrame, board: pd.DataFrame) -> str:
+    """Return what must stand beside every RBO: which it is, p, n and the chance level.
+
+    Args:
+        scores: from ``table.scores``.
+        board: of one model, with ``rbo_chance``.
+    """
+    sizes = sorted({int(n) for n in scores["n_modalities"].dropna()})
+    chance = board.loc[board["targets"] != CONTROL, "rbo_chance"].dropna()
+    if not sizes or not len(chance):
+        return ""
+    p = f" = {1 - 1 / sizes[0]:.2f}" if len(sizes) == 1 else ""
+    low, high = f"{chance.min():.3f}", f"{chance.max():.3f}"
+    level = low if low == high else f"from {low} to {high}, by the truth that is targeted"
+    return (
+        f"RBO: extrapolated, p = 1 − 1/n{p}, n = {', '.join(map(str, sizes))} modalities; a random order "
+        f"scores {level}."
+    )
+
+
+def _rows_of(errors: pd.DataFrame, model: str, board: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a model, in the order of its leaderboard, without columns that it has nothing in."""
+    if not len(errors) or model not in errors.index.get_level_values("model"):
+        return pd.DataFrame()
+    rows = errors.xs(model, level="model")
+    return rows.reindex([name for name in board["method"] if name in rows.index]).dropna(axis=1, how="all")
+
+
+def _in_parts(
+    table: pd.DataFrame, size: int, by: Sequence[str] = ("scenario", "images")
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Return the rows of so many scenarios at a time, each with the end of a name that tells them apart."""
+    if not len(table):
+        return
+    number = table.groupby(list(by), sort=False).ngroup() // size
+    several = len(set(number)) > 1
+    for part in dict.fromkeys(number):
+        yield f"-{part + 1}" if several else "", table.loc[number == part]
+
+
+def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
+    """Return every table as LaTeX, one after the other.
+
+    Args:
+        found: the findings.
+        made_by: the command, for the comment in each.
+    """
+    for model in found.contests:
+        board = found.boards.board(model=model)
+        name, on = file_name(model), latex.escape(model)
+        controls = list(board.loc[board["targets"] == CONTROL, "method"])
+        yield Item(
+            f"leaderboard-{name}",
+            partial(
+                latex.leaderboard_latex,
+                board,
+                made_by=made_by,
+                caption=f"Methods on {on}, each against the truth that it targets. "
+                + latex.escape(rbo_note(found.scores, board)),
+                label=f"tab:leaderboard-{name}",
+            ),
+        )
+        captions = {
+            "estimands": f"Pooled RMSE on {on} against every truth; underlined: the one that is targeted.",
+            "heat-map": f"Pooled RMSE on {on} in every scenario, against the truth that is targeted.",
+        }
+        for what, errors in (("estimands", found.estimands), ("heat-map", found.heat)):
+            rows = _rows_of(errors, model, board)
+            make = partial(
+                latex.matrix_latex,
+                rows,
+                made_by=made_by,
+                caption=captions[what],
+                label=f"tab:{what}-{name}",
+                controls=controls,
+                targets=found.targets if what == "estimands" else None,
+            )
+            yield Item(f"{what}-{name}", make) if len(rows) else Item(f"{what}-{name}", None, _NOTHING)
+    yield from _missing_tables(found, made_by)
+
+
+def _missing_tables(found: Findings, made_by: str) -> Iterator[Item[str]]:
+    if not len(found.missing):
+        yield Item("missing", None, _NO_MISSING)
+        return
+    by_modalities = missing.regrets(found.missing)
+    for place, (modalities, table) in enumerate(by_modalities.items(), 1):
+        suffix = f"-{place}" if len(by_modalities) > 1 else ""
+        names = latex.escape(", ".join(modalities))
+        yield Item(
+            f"missing{suffix}",
+            partial(
+                latex.matrix_latex,
+                table.T,
+                made_by=made_by,
+                caption=f"Regret in log loss (bits) of each network, by the modalities available of {names}.",
+                label=f"tab:missing{suffix}",
+                best="row",
+            ),
+        )
+
+
+def file_name(name: str) -> str:
+    """Return a name as part of a file's name, on every system.
+
+    Example:
+        >>> file_name("contrastive(tokens=False)")
+        'contrastive-tokens-False'
+    """
+    return re.sub(r"[^\w.]+", "-", printable(name)).strip("-.")[:_LONGEST_NAME] or "model"

@@ -1,0 +1,61 @@
+"""The answer and the leaderboard of runs as Markdown and as CSV: what stands beside the page."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from benchmark.findings import Findings
+from benchmark.findings.answer import shown
+from benchmark.report.markdown import code, escape
+from benchmark.report.markdown import table as markdown
+from benchmark.report.text import chance_note, number
+
+_HEAD = ["method", "model", "targets", "rank", "RMSE ↓", "interval", "skill ↑", "RBO ↑", "RBO corr. ↑"]
+_HEAD += ["chance RBO", "on oracle", "scenarios", "calls", "seconds", "failed", "skipped"]
+
+
+def summary_markdown(findings: Findings) -> str:
+    """Return the answer, what it rests on, and the leaderboard of every model."""
+    parts = ["# Which method should you believe?"]
+    parts += [f"**Beware:** {escape(line)}" for line in findings.warnings]
+    for answer in findings.answer:
+        parts.append(escape(answer.headline))
+        if answer.details:
+            parts.append("\n".join(f"- {escape(line)}" for line in answer.details))
+    boards = findings.boards
+    for model in boards.models:
+        rows = [_row(row) for row in boards.board(model=model).to_dict(orient="records")]
+        parts += [f"## Leaderboard on {escape(model)}", markdown(_HEAD, rows)]
+    if len(findings.scores):
+        parts.append(
+            f"Intervals: 95 %, over {boards.over}. Without a rank: not scored on as many results as others. "
+            + chance_note(findings.scores)
+        )
+    made = [f"- {escape(run.title)}: {code(run.command)}" for run in findings.runs if run.command]
+    parts += ["## Made by", "\n".join(made)] if made else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(row: dict[str, object]) -> list[str]:
+    values = {name: float(value) for name, value in row.items() if isinstance(value, (int, float))}
+    low, high = values["low"], values["high"]
+    return [
+        *(escape(str(row[name])) for name in ("method", "model", "targets")),
+        number(values["rank"], 0),
+        shown(values["rmse"]),
+        "–" if pd.isna(low) else f"{shown(low)} to {shown(high)}",
+        *(number(values[name]) for name in ("skill", "rbo", "rbo_corrected", "rbo_chance")),
+        shown(values["rmse_oracle"]),
+        f"{values['n_scenarios']:.0f}",
+        "–" if pd.isna(values["model_calls"]) else f"{values['model_calls']:,.0f}",
+        number(values["seconds"], 2),
+        *(f"{values[name]:.0f}" for name in ("n_failed", "n_skipped")),
+    ]
+
+
+def board_csv(findings: Findings) -> str:
+    """Return the leaderboard of every model as CSV: each method against the truth that it targets."""
+    boards = findings.boards
+    frames = [boards.board(model=name) for name in boards.models]
+    table = pd.concat(frames, ignore_index=True) if frames else boards.rows
+    return table.drop(columns=["truth", "family", "images", "is_control"]).to_csv(index=False)

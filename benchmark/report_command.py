@@ -1,0 +1,65 @@
+"""The ``plumbline report`` command: runs → one page that says which method to believe."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from benchmark.terminal import terminal
+from synthetic.cache import replacing
+from synthetic.names import printable
+
+_NAME = "report.html"
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="folders of runs; several are reported together")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="the page's file; report.html in the first run's folder by default")
+    ] = None,
+) -> None:
+    """Write one HTML page that says which method to believe, and how surely: it needs nothing but itself.
+
+    Beside it stand the same answer as Markdown (.md) and the leaderboard as CSV. Exit code 0: written; 2:
+    wrong input, or runs that share results.
+    """
+    from benchmark import findings  # noqa: PLC0415 - drawing takes a second to load
+    from benchmark.report import page, slots  # noqa: PLC0415
+    from benchmark.report.summary import board_csv, summary_markdown  # noqa: PLC0415
+
+    start = time.perf_counter()
+    file = _file(runs, out)
+    found = findings.read(runs)
+    figures, left_out = slots.draw(found)
+    _write(file, page.render(found, figures=figures, left_out=left_out))
+    _write(file.with_suffix(".md"), summary_markdown(found))
+    _write(file.with_suffix(".csv"), board_csv(found))
+    console = terminal()
+    for line in (*found.warnings, *(it.headline for it in found.answer), *left_out):
+        console.print(Text(printable(line)), soft_wrap=True)
+    size = file.stat().st_size / 1e6
+    console.print(Text(printable(f"Report: {file} ({size:.1f} MB)")), soft_wrap=True)
+    console.print(f"{len(found.scores):,} scores in {time.perf_counter() - start:.0f} s", style="dim")
+
+
+def _file(runs: list[Path], out: Path | None) -> Path:
+    """Return where the page goes; a folder takes a report.html."""
+    if out is None:
+        first = runs[0]
+        return (first.parent if first.name == "scores.csv" else first) / _NAME
+    if out.is_dir():
+        return out / _NAME
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"The page's file (--out) must end in .html. Got {printable(str(out))!r}.")
+    return out
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as target:
+        target.write(text.encode(errors="backslashreplace"))

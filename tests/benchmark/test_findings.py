@@ -1,0 +1,371 @@
+"""What runs tell, read from their folders: against the tables of one run, and worked by hand."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import synthetic
+from benchmark import findings, statistics, table
+from benchmark.findings import ALL, OWN, tables
+from benchmark.findings.answer import shown
+from benchmark.findings.boards import work_out
+from benchmark.findings.fusion import by_modality, by_number, by_subset
+from benchmark.store import Result, Store
+
+TRUTHS = ("gradient", "shapley")
+
+
+# ---- boards
+
+
+@pytest.mark.parametrize("estimand", [None, *TRUTHS])
+@pytest.mark.parametrize("family", [ALL, "published", "interactions", "own"])
+def test_every_board_is_the_leaderboard_of_its_rows(runs, estimand, family):
+    scores = runs.scores()
+    scores.loc[(scores["method"] == "beta") & (scores["scenario"] == "xor"), "rbo"] = 0.2
+    rows = scores[[family in (ALL, synthetic.family(name)) for name in scores["scenario"]]]
+    expected = table.leaderboard(rows, estimand=estimand).set_index("method")
+    found = work_out(scores).board(truth=estimand or OWN, family=family).set_index("method")
+    assert list(found.index) == list(expected.index)
+    same = ["rmse", "rmse_sd", "skill", "rbo", "rbo_corrected", "rbo_p90", "rmse_oracle"]
+    same += ["model_calls", "seconds", "n_failed", "n_skipped"]
+    pd.testing.assert_frame_equal(
+        found[same].astype(float), expected[same].astype(float), check_exact=False, rtol=1e-12
+    )
+
+
+def test_a_board_of_one_image_source_is_the_leaderboard_of_its_rows(runs):
+    scans = runs.scores(seed=1).assign(images="organamnist", features="pca")
+    scores = pd.concat([runs.scores(), scans], ignore_index=True)
+    boards = work_out(scores)
+    assert boards.images == (ALL, "phantom", "organamnist")
+    for family in (ALL, "published"):
+        rows = scans[[family in (ALL, synthetic.family(name)) for name in scans["scenario"]]]
+        found = boards.board(images="organamnist", family=family)
+        np.testing.assert_allclose(found["rmse"], table.leaderboard(rows)["rmse"], rtol=1e-12)
+
+
+def test_intervals_of_a_board_are_those_of_the_statistics(runs):
+    scores = runs.scores()
+    expected = statistics.intervals(scores, model="net").query("metric == 'rmse'").set_index("method")
+    found = work_out(scores).board().set_index("method").loc[expected.index]
+    np.testing.assert_allclose(found[["low", "high"]], expected[["low", "high"]], rtol=1e-12)
+    assert (found["low"] < found["rmse"]).all()
+
+
+def test_one_seed_has_intervals_over_scenarios(runs):
+    scores = runs.scores(n_seeds=1)
+    boards = work_out(scores)
+    assert boards.over == "scenarios"
+    expected = statistics.intervals(scores, over="scenarios", model="net").query("metric == 'rmse'")
+    found = boards.board().set_index("method").loc[expected["method"]]
+    np.testing.assert_allclose(found[["low", "high"]], expected[["low", "high"]], rtol=1e-12)
+
+
+def test_a_method_with_fewer_scores_has_no_rank_and_stands_behind(runs):
+    scores = runs.scores()
+    scores = scores[~((scores["method"] == "alpha") & (scores["scenario"] == "xor"))]
+    board = work_out(scores).board()
+    assert list(board["method"]) == ["beta", "gamma", "alpha", "uniform"]
+    assert board["rank"].tolist()[:2] == [1, 2]
+    assert board["rank"].isna().tolist() == [False, False, True, True]
+    assert board["n_scenarios"].tolist() == [3, 3, 2, 3]
+
+
+def test_what_failed_is_counted_where_it_failed(runs):
+    scores = runs.scores()
+    bad = (scores["method"] == "alpha") & (scores["scenario"] == "xor") & (scores["model"] == "net")
+    scores.loc[bad & (scores["data_seed"] == 1), "status"] = "timeout"
+    boards = work_out(scores)
+    row = boards.board().set_index("method").loc["alpha"]
+    assert (row["n_failed"], row["n_skipped"], row["n_results"]) == (1, 0, 8)
+    assert np.isnan(row["rank"])
+    assert boards.board(family="published")["n_failed"].sum() == 0
+    assert boards.board(model="oracle")["n_failed"].sum() == 0
+
+
+def test_networks_below_the_gate_do_not_count(runs):
+    scores = runs.scores()
+    low = (scores["model"] == "net") & (scores["scenario"] == "xor")
+    scores.loc[low, "learnt"] = 0.5
+    board = work_out(scores).board()
+    assert set(board["n_scenarios"]) == {2}
+    np.testing.assert_allclose(
+        board.set_index("method").loc["alpha", "rmse"],
+        table.leaderboard(scores).set_index("method").loc["alpha", "rmse"],
+    )
+
+
+def test_too_many_filters_are_left_out_and_named(runs):
+    scores = runs.scores()
+    n_rows = len(TRUTHS) + 1
+    boards = work_out(scores, most_rows=n_rows * 2 * len(runs.targets))
+    assert boards.omitted == "families of scenarios are not told apart"
+    assert set(boards.rows["family"]) == {ALL}
+    assert work_out(scores).omitted == ""
+
+
+# ---- the answer
+
+
+def test_the_answer_names_no_winner_where_groups_overlap(runs, tmp_path):
+    found = findings.read([runs.write(tmp_path / "run", runs.scores(noise=0.8))])
+    answer = found.answer[0]
+    assert not answer.is_alone
+    assert "no single method stands apart" in answer.headline
+    assert "least error" not in answer.headline
+
+
+def test_the_answer_names_a_winner_where_all_others_can_be_told_from_it(runs, tmp_path):
+    scores = runs.scores(noise=0.01)
+    answer = findings.read([runs.write(tmp_path / "run", scores)]).answer[0]
+    assert answer.is_alone
+    assert answer.first == "alpha"
+    pairs = statistics.compare_methods(scores, model="net")
+    assert pairs[pairs["better"] == "alpha"]["differs"].all()
+    interval = statistics.intervals(scores, model="net").query("metric == 'rmse' and method == 'alpha'")
+    for name in ("value", "low", "high"):
+        assert shown(interval[name].iloc[0]) in answer.headline
+    assert "over 3 seeds" in answer.headline
+    assert "cannot be decided: with 3 scenarios" in " ".join(answer.details)
+
+
+def test_the_answer_of_one_seed_says_so(runs, tmp_path):
+    scores = runs.scores(n_seeds=1, cases=[f"case-{k}" for k in range(12)], noise=0.01)
+    answer = findings.read([runs.write(tmp_path / "run", scores)]).answer[0]
+    assert "over 12 scenarios (Wilcoxon's tests" in answer.headline
+    assert any("There is one seed" in line for line in answer.details)
+
+
+def test_the_answer_of_one_seed_and_scenario_is_unsure(runs, tmp_path):
+    scores = runs.scores(n_seeds=1, cases=["xor"])
+    answer = findings.read([runs.write(tmp_path / "run", scores)]).answer[0]
+    assert "nothing says how surely" in answer.headline
+
+
+def test_methods_with_gaps_are_not_compared_and_named(runs, tmp_path):
+    scores = runs.scores()
+    scores = scores[~((scores["method"] == "gamma") & (scores["scenario"] == "xor"))]
+    found = findings.read([runs.write(tmp_path / "run", scores)])
+    contest = found.contests["net"]
+    assert contest.methods == ("alpha", "beta")
+    assert contest.left_out == {"gamma": "6 of 9 scores"}
+    assert "gamma (6 of 9 scores)" in " ".join(found.answer[0].details)
+    assert contest.groups is None
+    assert "2 methods" in contest.no_groups
+
+
+def test_nothing_that_counts_has_an_answer_that_says_so(runs, tmp_path):
+    scores = runs.scores()
+    scores.loc[scores["model"] == "net", "learnt"] = 0.1
+    found = findings.read([runs.write(tmp_path / "run", scores)])
+    assert "Nothing can be said" in found.answer[0].headline
+    assert "9 of 9 networks learnt too little" in found.warnings[0]
+
+
+def test_the_oracle_alone_makes_the_answer(runs, tmp_path):
+    found = findings.read([runs.write(tmp_path / "run", runs.scores(models=["oracle"]))])
+    assert list(found.contests) == ["oracle"]
+    assert "true decision functions" in found.answer[0].headline
+    assert not len(found.error_shares)
+
+
+def test_groups_and_parts_are_those_of_the_statistics(runs, tmp_path):
+    scores = runs.scores()
+    found = findings.read([runs.write(tmp_path / "run", scores)])
+    expected = statistics.critical_difference(scores, model="net")
+    pd.testing.assert_series_equal(found.groups["net"].ranks, expected.ranks)
+    pd.testing.assert_frame_equal(found.groups["net"].pairs, expected.pairs)
+    pd.testing.assert_frame_equal(found.error_shares, statistics.error_shares(scores, model="net"))
+
+
+def test_networks_without_an_oracle_have_no_parts_of_the_error(runs, tmp_path):
+    found = findings.read([runs.write(tmp_path / "run", runs.scores(models=["net"]))])
+    assert not len(found.error_shares)
+    assert "true decision function" in found.contests["net"].no_parts
+
+
+def test_estimands_and_heat_are_those_of_the_tables(runs, tmp_path):
+    scores = runs.scores()
+    found = findings.read([runs.write(tmp_path / "run", scores)])
+    pd.testing.assert_frame_equal(found.estimands, table.by_estimand(scores))
+    own = scores[(scores["method"] == "beta") & (scores["estimand"] == "shapley")]
+    own = own[(own["model"] == "net") & (own["scenario"] == "xor")]
+    assert found.heat.loc[("net", "beta"), "xor"] == pytest.approx(np.sqrt((own["rmse"] ** 2).mean()))
+
+
+def test_shown_numbers():
+    assert [shown(value) for value in (0.25, 0.00042, 0.0, float("nan"))] == ["0.250", "0.0004", "0", "–"]
+
+
+# ---- reading
+
+
+def test_several_runs_are_reported_together(runs, tmp_path):
+    first = runs.write(tmp_path / "a", runs.scores(cases=["paper-F0"]), manifest={"command": "one"})
+    second = runs.write(tmp_path / "b", runs.scores(cases=["xor"], seed=1))
+    both = findings.read([first, second])
+    assert [run.command for run in both.runs] == ["one", ""]
+    together = pd.concat([runs.scores(cases=["paper-F0"]), runs.scores(cases=["xor"], seed=1)])
+    expected = table.leaderboard(together.reset_index(drop=True))
+    np.testing.assert_allclose(both.boards.board()["rmse"], expected["rmse"], rtol=1e-12)
+
+
+def test_a_cell_in_two_runs_is_refused(runs, tmp_path):
+    runs = [runs.write(tmp_path / name, runs.scores()) for name in ("a", "b")]
+    with pytest.raises(
+        ValueError, match=r"must not share a cell.*alpha on paper-F0, oracle, seed 0 in .*a and"
+    ):
+        findings.read(runs)
+    with pytest.raises(ValueError, match="must not share a cell"):
+        findings.read([runs[0], runs[0]])
+
+
+def test_a_folder_without_scores_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="There are no scores at"):
+        findings.read([tmp_path])
+    with pytest.raises(ValueError, match="Got none"):
+        findings.read([])
+
+
+def test_a_table_without_columns_or_with_text_for_numbers_is_refused(runs, tmp_path):
+    run = runs.write(tmp_path / "run", runs.scores().drop(columns="rmse"))
+    with pytest.raises(ValueError, match="it lacks rmse"):
+        findings.read([run])
+    runs.write(run, runs.scores().assign(rmse="much"))
+    with pytest.raises(ValueError, match=r"'rmse' of .* must hold numbers"):
+        findings.read([run])
+
+
+def test_names_are_text_whatever_they_look_like(runs, tmp_path):
+    scores = runs.scores(methods={"NA": "gradient", "1e5": "gradient", "": "gradient"})
+    found = findings.read([runs.write(tmp_path / "run", scores)])
+    assert set(found.scores["method"]) == {"NA", "1e5", ""}
+
+
+def test_a_run_of_pixels_alone_can_be_read():
+    found = findings.read([tables.Path("results/reference/pixels")])
+    assert not len(found.scores)
+    assert found.answer == ()
+    assert len(found.pixels) == 11
+
+
+def test_committed_tables_cut_down_can_be_read():
+    found = findings.read([tables.Path("results/reference/smoke-24-seeds")])
+    assert found.answer[0].is_alone
+    assert found.boards.board()["seconds"].isna().all()
+
+
+def test_reasons_of_failures_are_looked_up_in_the_results(runs, tmp_path):
+    scores = runs.scores(models=["oracle"], cases=["xor"], n_seeds=1)
+    bad = scores["method"] == "alpha"
+    scores.loc[bad, "status"] = "failed"
+    scores.loc[bad, "rmse"] = np.nan
+    run = runs.write(tmp_path / "run", scores)
+    keys = ["scenario", "images", "features", "model", "method", "data_seed", "train_seed", "method_seed"]
+    job = scores[bad].iloc[0][keys].to_dict()
+    error = "Traceback:\n  File x\nValueError: the sky fell\n"
+    result = Result(
+        {**job, "data_seed": 0, "train_seed": 0, "method_seed": 0},
+        "k",
+        "failed",
+        "1",
+        "gradient",
+        error=error,
+    )
+    Store(run).save(result)
+    found = findings.read([run]).failures
+    assert found[["method", "status", "reason"]].to_numpy().tolist() == [
+        ["alpha", "failed", "ValueError: the sky fell"]
+    ]
+    (run / "results").rename(run / "gone")
+    assert findings.read([run]).failures["reason"].tolist() == [""]
+
+
+def test_shares_are_means_over_seeds_of_networks_that_count(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_ROWS_AT_A_TIME", 5)  # parts that end anywhere
+    scores = runs.scores(models=["net"], cases=["xor"], methods={"alpha": "gradient"})
+    scores.loc[scores["data_seed"] == 2, "learnt"] = 0.1
+    keys = ["scenario", "images", "features", "model", "method", "estimand", "data_seed", "train_seed"]
+    rng = np.random.default_rng(0)
+    rows = scores[[*keys, "status"]].merge(pd.DataFrame({"modality": ["a", "b"]}), how="cross")
+    rows = rows.assign(truth=np.where(rows["modality"] == "a", 0.75, 0.25), estimate=rng.random(len(rows)))
+    found = findings.read([runs.write(tmp_path / "run", scores, importances=rows)]).shares
+    assert found["modality"].tolist() == ["a", "b"]
+    mine = rows[(rows["estimand"] == "gradient") & (rows["data_seed"] < 2) & (rows["modality"] == "a")]
+    assert found["mean"][0] == pytest.approx(mine["estimate"].mean())
+    assert found["sd"][0] == pytest.approx(mine["estimate"].std())
+    assert found["truth"].tolist() == pytest.approx([0.75, 0.25])
+
+
+def test_missing_modalities_are_averaged_over_subsets_and_seeds(runs, tmp_path):
+    run = runs.write(tmp_path / "run", runs.scores(), missing=runs.missing(), balance=runs.balance())
+    found = findings.read([run])
+    by_n = by_number(found.missing).set_index("n_available")
+    assert by_n["accuracy"].tolist() == pytest.approx([0.5, 0.7, 0.86])
+    assert by_n["n_networks"].tolist() == [2, 2, 2]
+    subsets = by_subset(found.missing)
+    assert list(subsets.index.get_level_values("available")) == ["", "a", "NA", "a + NA"]
+    assert subsets.loc[("paper-F0", "a + NA"), ["best possible", "net"]].tolist() == pytest.approx(
+        [0.9, 0.86]
+    )
+    balance = by_modality(found.balance)
+    assert balance[["modality", "n_ignored", "n_leaned_on", "n_networks"]].to_numpy().tolist() == [
+        ["a", 0, 1, 2],
+        ["b", 1, 0, 2],
+    ]
+
+
+def test_a_name_of_somebody_elses_module_is_not_imported(runs, tmp_path):
+    scores = runs.scores(
+        methods={"this.module:runs": "gradient", "permutation(unit=modality)": "permutation"}
+    )
+    scores["targets"] = "gradient"
+    found = findings.read([runs.write(tmp_path / "run", scores)])
+    assert list(found.citations.values()) == [("permutation(unit=modality)",)]
+
+
+def test_wilcoxon_is_not_asked_what_it_cannot_tell():
+    # With n scenarios, the least p is 2 / 2**n: less than the level only if that times the pairs is.
+    differences = np.arange(1.0, 4.0)
+    assert statistics.signed_rank_test(differences) == stats.wilcoxon(differences).pvalue == 2 / 2**3
+
+
+# ---- size
+
+_MEASURE = """
+import resource, sys, time
+from pathlib import Path
+from benchmark import findings
+from benchmark.report import page, slots
+start = time.process_time()
+found = findings.read([Path(sys.argv[1])])
+figures, left_out = slots.draw(found)
+text = page.render(found, figures=figures, left_out=left_out)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(time.process_time() - start, peak, len(text.encode()))
+"""
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_results_are_a_page_in_half_a_minute_and_a_gigabyte(runs, tmp_path):
+    methods = {f"method-{k}": TRUTHS[k % 2] for k in range(40)}
+    truths = (*TRUTHS, *(f"truth-{k}" for k in range(7)))
+    models = ("oracle", *(f"network-{k}" for k in range(8)))
+    part = runs.scores(models=models, methods=methods, cases=synthetic.scenarios(), n_seeds=1)
+    part = part[part["estimand"] == TRUTHS[0]]
+    with (tmp_path / "scores.csv").open("w") as file:
+        for seed in range(8):
+            for truth in truths:
+                rows = part.assign(estimand=truth, data_seed=seed, train_seed=seed, method_seed=seed)
+                rows["rmse"] *= np.exp(0.1 * np.random.default_rng(seed).standard_normal(len(rows)))
+                rows.to_csv(file, index=False, header=not file.tell())
+    done = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", _MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    seconds, megabytes, size = map(float, done.stdout.split())
+    assert (seconds < 30, megabytes < 1024, size < 6e6) == (True, True, True), done.stdout

@@ -115,6 +115,8 @@ class Findings:
         return self.scores.drop_duplicates("method").set_index("method")["targets"].to_dict()
 
 
+_NETWORK = ("scenario", "images", "features", "model", "data_seed", "train_seed")
+_NETWORK += ("accuracy", "auroc", "r2", "learnt")
 _PARTS = ("model", "method", "mse", "mse_oracle", "added", "share_method", "share_model")
 _INTERVALS = ("model", "method", "metric", "value", "low", "high", "n_scenarios", "n_seeds")
 
@@ -140,7 +142,8 @@ def read(paths: Sequence[Path]) -> Findings:
     scores = read_table(runs, "scores")
     boards = work_out(scores)
     contests = {name: hold(scores, name) for name in boards.main_models}
-    fidelity = table.fidelity(scores)
+    # Rows differ by method and truth; of networks, a few columns say all.
+    fidelity = table.fidelity(scores[list(_NETWORK)].drop_duplicates())
     failures = lost(runs, scores)
     own = table.own_truth(scores).assign(estimand=OWN)
     parts = read_table(runs, "parts")

@@ -15,7 +15,7 @@ help:
 	@echo "make speed       speed of the methods against plain loops"
 
 benchmark: $(VENV)/.runtime
-	@$(BIN)/plumbline run paper $(ARGS)
+	@$(BIN)/plumbline run paper --report $(ARGS)
 
 # The same three seeds as the baseline, so that cells are exactly paired.
 gate: $(VENV)/.runtime

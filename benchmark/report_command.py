@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.text import Text
@@ -28,26 +29,49 @@ def report(
     Beside it stand the same answer as Markdown (.md) and the leaderboard as CSV. Exit code 0: written; 2:
     wrong input, or runs that share results.
     """
+    start = time.perf_counter()
+    written = write_report(runs, out)
+    console = terminal()
+    for line in written.lines:
+        console.print(Text(printable(line)), soft_wrap=True)
+    size = written.file.stat().st_size / 1e6
+    console.print(Text(printable(f"Report: {written.file} ({size:.1f} MB)")), soft_wrap=True)
+    console.print(f"{written.n_scores:,} scores in {time.perf_counter() - start:.0f} s", style="dim")
+
+
+class Written(NamedTuple):
+    """What became of a report: its file, what there is to say of it in lines, and the scores behind it."""
+
+    file: Path
+    lines: tuple[str, ...]
+    n_scores: int
+
+
+def write_report(runs: Sequence[Path], out: Path | None = None) -> Written:
+    """Write the page, and beside it the answer as Markdown and the leaderboard as CSV.
+
+    Args:
+        runs: folders of runs.
+        out: the page's file or folder; None for the first run's folder.
+
+    Raises:
+        ValueError: if a run cannot be read, two share results, or the file's name is none of a page.
+    """
     from benchmark import findings  # noqa: PLC0415 - drawing takes a second to load
     from benchmark.report import page, slots  # noqa: PLC0415
     from benchmark.report.summary import board_csv, summary_markdown  # noqa: PLC0415
 
-    start = time.perf_counter()
     file = _file(runs, out)
     found = findings.read(runs)
     figures, left_out = slots.draw(found)
     _write(file, page.render(found, figures=figures, left_out=left_out))
     _write(file.with_suffix(".md"), summary_markdown(found))
     _write(file.with_suffix(".csv"), board_csv(found))
-    console = terminal()
-    for line in (*found.warnings, *(it.headline for it in found.answer), *left_out):
-        console.print(Text(printable(line)), soft_wrap=True)
-    size = file.stat().st_size / 1e6
-    console.print(Text(printable(f"Report: {file} ({size:.1f} MB)")), soft_wrap=True)
-    console.print(f"{len(found.scores):,} scores in {time.perf_counter() - start:.0f} s", style="dim")
+    lines = (*found.warnings, *(it.headline for it in found.answer), *left_out)
+    return Written(file, lines, len(found.scores))
 
 
-def _file(runs: list[Path], out: Path | None) -> Path:
+def _file(runs: Sequence[Path], out: Path | None) -> Path:
     """Return where the page goes; a folder takes a report.html."""
     if out is None:
         first = runs[0]

@@ -22,6 +22,7 @@ from benchmark.events import Event, repeat_command
 from benchmark.executors import default_workers
 from benchmark.outcome import Outcome, show, write
 from benchmark.progress import progress
+from benchmark.report_command import write_report
 from benchmark.request import Request
 from benchmark.store import CONTROL, FAILURES, Result, read_result
 from benchmark.suite import Job, is_own_function
@@ -80,6 +81,9 @@ def run(
         int | None, typer.Option(help="model calls after which a method is ended and counted as failed")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for results; results/runs/… by default")] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="write report.html as well, as 'plumbline report' does")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but errors")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="print the outcome as one JSON document instead of tables")
@@ -131,6 +135,9 @@ def run(
     show(outcome, request, console)
     folder = write(outcome, request, command=command)
     seconds = time.perf_counter() - start
+    if report:
+        written = write_report([folder])
+        console.print(printable(f"Report: {written.file}"), markup=False, soft_wrap=True)
     console.print(printable(f"Files: {folder}"), markup=False, soft_wrap=True)
     console.print(f"{len(outcome.results)} results in {seconds:.0f} s", style="dim")
     failed = [result for result in outcome.results if result.status in FAILURES]

@@ -206,5 +206,7 @@ def warnings(fidelity: pd.DataFrame, facts: Mapping[str, int]) -> tuple[str, ...
     lost = {status: n for status, n in facts.items() if status not in ("done", "skipped") and n}
     if lost:
         told = ", ".join(f"{n} {status}" for status, n in lost.items())
-        found.append(f"{sum(lost.values())} results are missing ({told}): see failures.")
+        n = sum(lost.values())
+        what = "result is" if n == 1 else "results are"
+        found.append(f"{n} {what} missing ({told}): see failures.")
     return tuple(found)

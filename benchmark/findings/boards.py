@@ -37,7 +37,9 @@ OWN, ALL = "own", "all"
 MOST_ROWS = 36_000
 """Rows of all boards together: what a page can hold and a reader's machine can sort."""
 
-_MOST_BOOTSTRAPS = 1500
+_MOST_INTERVALS = {"seeds": 12_000, "scenarios": 1500}
+"""Intervals that are worked out for boards of one family or image source; a bootstrap takes longer."""
+
 _MEANS = ("rbo", "rbo_p90", "rbo_corrected", "rbo_chance", "model_calls", "seconds")
 _ARRAYS = ("rmse", "rmse_uniform", *_MEANS)
 
@@ -145,6 +147,8 @@ def work_out(scores: pd.DataFrame, *, most_rows: int = MOST_ROWS) -> Boards:
     ]
     cutter = _Cutter(scores, over)
     rows = [row for truth in truths for row in cutter.rows(truth, names, slices)]
+    if cutter.lacks_intervals:
+        omitted += f"{'; ' if omitted else ''}some filtered boards have no intervals"
     frame = _ranked(_with_oracle(pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in _LATER])))
     return Boards(frame, truths, *(tuple(level) for level in levels), names, over, omitted)
 
@@ -177,7 +181,7 @@ class _Cutter:
         self._methods = list(dict.fromkeys(scores["method"]))
         self._targets = scores.drop_duplicates("method").set_index("method")["targets"].to_dict()
         self._over = over
-        self._n_bootstraps = 0
+        self._n_intervals = 0
         self._data_seed = scores[list(SEEDS)].drop_duplicates()["data_seed"].to_numpy()
         self._places = pd.DataFrame(
             {
@@ -239,6 +243,7 @@ class _Cutter:
     ) -> Iterator[Mapping[str, object]]:
         values = {name: array[:, cut.cases] for name, array in cells.items()}
         squares = values["rmse"] ** 2
+        may_lack = (cut.family, cut.images) != (ALL, ALL)
         n_results = np.isfinite(squares).sum((1, 2))
         means = {name: _mean(values[name]) for name in _MEANS}
         rmse, uniform = (np.sqrt(_mean(array)) for array in (squares, values["rmse_uniform"] ** 2))
@@ -248,7 +253,9 @@ class _Cutter:
             failed, skipped = (int(kind[cut.cases].sum()) for kind in counts) if counts else (0, 0)
             if not n_results[place] and not failed + skipped:
                 continue
-            low, high = self._interval(squares[place], method) if n_results[place] else (np.nan, np.nan)
+            low, high = np.nan, np.nan
+            if n_results[place]:
+                low, high = self._interval(squares[place], method, may_lack=may_lack)
             yield {
                 "truth": truth,
                 "family": cut.family,
@@ -279,14 +286,20 @@ class _Cutter:
         total = np.nansum((by_seed - mean) ** 2, axis=0)
         return np.where(count > 1, np.sqrt(total / np.maximum(count - 1, 1)), np.nan)
 
-    def _interval(self, squares: Array, method: str) -> tuple[float, float]:
+    def _interval(self, squares: Array, method: str, *, may_lack: bool) -> tuple[float, float]:
+        if may_lack:
+            if self.lacks_intervals:
+                return np.nan, np.nan
+            self._n_intervals += 1
         if self._over == "seeds":
             return seed_interval(squares, squared=True)[1:]
-        if self._n_bootstraps >= _MOST_BOOTSTRAPS:
-            return np.nan, np.nan
-        self._n_bootstraps += 1
         rng = numpy_rng("interval", method, "rmse", 0)
         return scenario_interval(squares, rng=rng, squared=True)[1:]
+
+    @property
+    def lacks_intervals(self) -> bool:
+        """Return whether there were too many filtered boards for all to have intervals."""
+        return self._n_intervals >= _MOST_INTERVALS[self._over]
 
 
 def _mean(values: Array) -> Array:

@@ -73,7 +73,12 @@ def _of_model(found: Findings, model: str, contest: Contest) -> Iterator[Item[Fi
     board = found.boards.board(model=model)
     name = file_name(model)
     if contest.methods:
-        yield Item(f"intervals-{name}", lambda: draw_intervals(_intervals(found, contest), board))
+        yield Item(
+            f"intervals-{name}",
+            lambda: draw_intervals(
+                _intervals(found, contest), board, explained=rbo_note(found.scores, board)
+            ),
+        )
     else:
         yield Item(f"intervals-{name}", None, contest.no_groups)
     groups = contest.groups
@@ -105,6 +110,26 @@ def _intervals(found: Findings, contest: Contest) -> pd.DataFrame:
     """Return intervals of all metrics: findings hold those of the RMSE alone."""
     rows = found.scores[found.scores["method"].isin(contest.methods)]
     return intervals(rows, over=contest.over, model=contest.model, gaps="drop-case")
+
+
+def rbo_note(scores: pd.DataFrame, board: pd.DataFrame) -> str:
+    """Return what must stand beside every RBO: which it is, p, n and the chance level.
+
+    Args:
+        scores: from ``table.scores``.
+        board: of one model, with ``rbo_chance``.
+    """
+    sizes = sorted({int(n) for n in scores["n_modalities"].dropna()})
+    chance = board.loc[board["targets"] != CONTROL, "rbo_chance"].dropna()
+    if not sizes or not len(chance):
+        return ""
+    p = f" = {1 - 1 / sizes[0]:.2f}" if len(sizes) == 1 else ""
+    low, high = f"{chance.min():.3f}", f"{chance.max():.3f}"
+    level = low if low == high else f"from {low} to {high}, by the truth that is targeted"
+    return (
+        f"RBO: extrapolated, p = 1 − 1/n{p}, n = {', '.join(map(str, sizes))} modalities; a random order "
+        f"scores {level}."
+    )
 
 
 def _rows_of(errors: pd.DataFrame, model: str, board: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +169,8 @@ def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
                 latex.leaderboard_latex,
                 board,
                 made_by=made_by,
-                caption=f"Methods on {on}, each against the truth that it targets.",
+                caption=f"Methods on {on}, each against the truth that it targets. "
+                + latex.escape(rbo_note(found.scores, board)),
                 label=f"tab:leaderboard-{name}",
             ),
         )

@@ -96,7 +96,8 @@ def _plans(findings: Findings, models: list[str]) -> Iterator[_Plan]:
                 f"{len(scored)} methods by calls of the model and RMSE; the leaderboard has the numbers.",
                 partial(draw_cost, scored),
             )
-        yield from _importances(findings, model, list(scored["method"]))
+        if model == models[0]:  # the largest figure; its like of every model is in the run's folder
+            yield from _importances(findings, model, list(scored["method"]))
     yield from _fusion(findings)
 
 

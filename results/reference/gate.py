@@ -326,6 +326,21 @@ def _noisy(shares: dict[str, float], rng: np.random.Generator) -> dict[str, floa
     return {name: abs(value) / total + abs(rng.normal(0, 0.3)) for name, value in shares.items()}
 
 
+def _shifted(shares: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
+    """Columns off by half a modality: each gets half of the next one's."""
+    following = _swap(shares, rng)
+    return {name: (value + following[name]) / 2 for name, value in shares.items()}
+
+
+def _one_column(
+    base: Method, model: FusionModel, samples: Samples, rng: np.random.Generator
+) -> Mapping[str, float]:
+    """The last column of a modality in place of all of them."""
+    local = np.asarray(base.function(model, samples, rng, **base.options))
+    values = np.abs(local).mean(0)
+    return {name: float(values[columns.stop - 1]) for name, columns in model.groups.items()}
+
+
 def mutants() -> dict[str, tuple[str, Method]]:
     """Return what is done wrong → the method that it is done to, and the result."""
     gradient, lime, permutation = (methods.get(name) for name in ("gradient", "lime", "permutation"))
@@ -353,6 +368,14 @@ def mutants() -> dict[str, tuple[str, Method]]:
         ),
         "noise added": (gradient, _after(gradient, _noisy)),
         "wrong class": (permutation, partial(_wrong_class, permutation)),
+        "columns off by half a modality": (gradient, _after(gradient, _shifted)),
+        "one column for a modality": (gradient, partial(_one_column, gradient)),
+        "a modality counted thrice": (
+            gradient,
+            _after(
+                gradient, lambda shares, _rng: {**shares, next(iter(shares)): 3 * next(iter(shares.values()))}
+            ),
+        ),
         "a modality dropped": (
             gradient,
             _after(gradient, lambda shares, _rng: {**shares, next(iter(shares)): 0.0}),

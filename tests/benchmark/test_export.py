@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmark import __main__ as command
-from benchmark.report.export import file_name
+from benchmark import findings
+from benchmark.report.export import figures, file_name, rbo_note, tables
 
 SCORES = Path(__file__).parents[2] / "results" / "reference" / "paper-phantom" / "scores.csv"
 METHODS = ("gradient", "modality_shapley", "calibrated_gradient", "truth", "uniform", "random")
@@ -114,11 +115,11 @@ def test_what_there_is_data_for_is_written_and_the_rest_is_named(tmp_path, score
     run = write_run(tmp_path / "run", scores)
     assert export(monkeypatch, run, "--out", tmp_path / "paper") == 0
     names = {path.name for path in (tmp_path / "paper").iterdir()}
-    figures = {"intervals", "critical-difference", "error-parts", "cost", "heat-map", "estimands"}
-    tables = {"leaderboard", "estimands", "heat-map"}
+    drawn = {"intervals", "critical-difference", "error-parts", "cost", "heat-map", "estimands"}
+    written = {"leaderboard", "estimands", "heat-map"}
     assert names == {
-        *(f"{name}-hybrid.pdf" for name in figures),
-        *(f"{name}-hybrid.tex" for name in tables),
+        *(f"{name}-hybrid.pdf" for name in drawn),
+        *(f"{name}-hybrid.tex" for name in written),
         "tables.tex",
     }
     told = capsys.readouterr().out
@@ -126,8 +127,22 @@ def test_what_there_is_data_for_is_written_and_the_rest_is_named(tmp_path, score
     assert "Left out: missing-accuracy, missing-regret: no run has a missing.csv" in told
     assert "Left out: importances-hybrid: no run has an importances.csv with hybrid" in told
     document = (tmp_path / "paper" / "tables.tex").read_text()
-    assert [f"\\input{{{name}-hybrid.tex}}" in document for name in tables] == [True] * 3
+    assert [f"\\input{{{name}-hybrid.tex}}" in document for name in written] == [True] * 3
     assert document.startswith("% Made by: plumbline export ")
+
+
+def test_no_rbo_without_its_p_n_and_chance(tmp_path, scores, monkeypatch):
+    run = write_run(tmp_path / "run", scores)
+    found = findings.read([run])
+    board = found.boards.board(model="hybrid")
+    told = rbo_note(found.scores, board)
+    own = scores[(scores["estimand"] == scores["targets"]) & (scores["model"] == "hybrid")]
+    chance = own.groupby("method")["rbo_chance"].mean()
+    assert f"{chance.min():.3f}" in told
+    assert "p = 1 − 1/n = 0.75, n = 4 modalities" in told
+    drawn = {item.name: item.make for item in figures(found)}
+    assert told in drawn["intervals-hybrid"]().get_supxlabel().replace("\n", " ")
+    assert "n = 4 modalities" in next(tables(found, made_by="m")).make()
 
 
 def test_all_of_a_whole_run(tmp_path, scores, monkeypatch, capsys):

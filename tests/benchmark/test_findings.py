@@ -11,6 +11,7 @@ from scipy import stats
 import synthetic
 from benchmark import findings, statistics, table
 from benchmark.findings import ALL, OWN, tables
+from benchmark.findings import boards as boards_module
 from benchmark.findings.answer import shown
 from benchmark.findings.boards import work_out
 from benchmark.findings.fusion import by_modality, by_number, by_subset
@@ -107,6 +108,14 @@ def test_too_many_filters_are_left_out_and_named(runs):
     assert boards.omitted == "families of scenarios are not told apart"
     assert set(boards.rows["family"]) == {ALL}
     assert work_out(scores).omitted == ""
+
+
+def test_too_many_intervals_are_left_out_of_filtered_boards_alone(runs, monkeypatch):
+    monkeypatch.setitem(boards_module._MOST_INTERVALS, "seeds", 3)
+    boards = work_out(runs.scores())
+    assert boards.board()["low"].notna().all()
+    assert boards.board(family="interactions")["low"].isna().any()
+    assert boards.omitted == "some filtered boards have no intervals"
 
 
 # ---- the answer

@@ -38,6 +38,7 @@ def draw_intervals(
     board: pd.DataFrame,
     *,
     metrics: Sequence[str] | None = None,
+    explained: str = "",
     heading: str = "",
     width: float = PAGE,
 ) -> Figure:
@@ -51,6 +52,7 @@ def draw_intervals(
         board: from ``table.leaderboard``; its rows of other models are left out.
         metrics: which of ``rmse``, ``rbo`` and ``rbo_corrected``, a panel each; None for the first two,
             as far as they are there.
+        explained: what stands below: no RBO without its p, n and chance level.
         heading: of the figure; none in a paper.
         width: inches.
 
@@ -80,7 +82,8 @@ def draw_intervals(
     line = Line2D([], [], color=PALETTE.muted, linestyle="--", linewidth=0.9, label="equal shares")
     legend(figure, [*handles(kinds), *([line] if len(chance) else [])], heading="scored against")
     whiskers = found[["low", "high"]].notna().any(axis=None)
-    note(figure, "" if whiskers else "No intervals: they need two seeds or more.")
+    lacking = "" if whiskers else "No intervals: they need two seeds or more."
+    note(figure, " ".join(filter(None, (explained, lacking))))
     title(figure, heading)
     return figure
 

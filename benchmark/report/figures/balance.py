@@ -66,7 +66,8 @@ def draw_balance(balance: pd.DataFrame, *, heading: str = "") -> Figure:
         dress(panel)
         mine = (balance["scenario"] == scenario) & (balance["images"] == images)
         _draw_case(panel, balance[mine], names)
-        head(panel, f"{scenario} on {images}" if several else str(scenario), width=int(128 / n_columns))
+        heading_of_panel = f"{scenario} on {images}" if several else str(scenario)
+        head(panel, heading_of_panel, room=figure.get_figwidth() / n_columns)
         if place % n_columns == 0:
             panel.set_ylabel("share of importance")
     bar = Line2D([], [], color=PALETTE.line, linewidth=6, solid_capstyle="butt", label="in the data")
@@ -143,7 +144,7 @@ def draw_alone(balance: pd.DataFrame, *, heading: str = "") -> Figure:
             panel.set_axis_off()
             continue
         dress(panel, grid="both")
-        head(panel, str(names[place]), width=36)
+        head(panel, str(names[place]), room=figure.get_figwidth() / n_columns)
         mine = rows[rows["model"] == names[place]]
         for at, modality in enumerate(modalities):
             part = mine[mine["modality"] == modality]

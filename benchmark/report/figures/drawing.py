@@ -37,6 +37,9 @@ LETTER = 0.0085
 _TITLE = 9.0
 _ABOVE = 0.24  # inches that a heading takes
 
+_PANEL = 0.85
+"""How much of its room a panel takes; the rest is for the numbers beside it."""
+
 _SPREAD = 20
 _LONGEST_NAME = 60
 _LONGEST_IN_ROWS = 44
@@ -67,10 +70,17 @@ def dress(panel: Axes, *, grid: Literal["x", "y", "both"] | None = None) -> None
         panel.grid(axis=grid, color=PALETTE.line, linewidth=0.4, alpha=0.7)
 
 
-def head(panel: Axes, text: str, *, width: int = 60) -> None:
-    """Write the heading of a panel, as it stands, on one line of so many letters."""
+def head(panel: Axes, text: str, *, room: float) -> None:
+    """Write the heading of a panel, as it stands, on as many lines as it needs, two at most.
+
+    Args:
+        panel: whose.
+        text: what it says; cut where it is longer.
+        room: width in inches, with what stands beside the panel.
+    """
+    letters = int(_PANEL * room / (LETTER * TEXT))
     panel.set_title(
-        shortened(printable(text).replace("\n", " "), width),
+        textwrap.fill(printable(text).replace("\n", " "), letters, max_lines=2, placeholder="…"),
         fontsize=TEXT,
         loc="left",
         color=PALETTE.ink,

@@ -85,7 +85,8 @@ def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading:
         rows = missing[(missing["scenario"] == scenario) & (missing["images"] == images)]
         dress(panel, grid="y")
         _draw_curves(panel, rows, names, metric)
-        head(panel, f"{scenario} on {images}" if several else str(scenario), width=int(128 / n_columns))
+        heading_of_panel = f"{scenario} on {images}" if several else str(scenario)
+        head(panel, heading_of_panel, room=figure.get_figwidth() / n_columns)
         if place % n_columns == 0:
             panel.set_ylabel(_LABELS[metric])
     figure.supxlabel("modalities available", fontsize=TEXT, color=PALETTE.ink)
@@ -153,7 +154,7 @@ def draw_regret(missing: pd.DataFrame, *, metric: Metric = "log_loss", heading: 
     for panel, (names, table) in zip(panels, tables.items(), strict=True):
         draw_cells(panel, table, width=width, top=top)
         if len(tables) > 1:
-            head(panel, " + ".join(names))
+            head(panel, " + ".join(names), room=width)
     some = any(table.attrs["n_left_out"] for table in tables.values())
     kind = _LABELS[metric]
     note(

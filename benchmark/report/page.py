@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from benchmark import models
 from benchmark.findings import ALL, OWN, Findings
@@ -67,7 +68,9 @@ def render(findings: Findings, *, figures: Sequence[Slot] = (), left_out: Sequen
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({"error": error, "number": _number, "share": _share, "count": _count})
+    environment.filters.update(
+        {"error": error, "number": _number, "share": _share, "count": _count, "name": _name}
+    )
     page = environment.get_template("report.html.j2")
     facts = {
         "found": findings,
@@ -139,6 +142,11 @@ def _blank(value: object, show: Callable[[float], str]) -> str:
     return "" if value is None or math.isnan(value) else show(value)
 
 
+def _name(name: object) -> Markup:
+    """Return a name that breaks after its signs, where it is longer than its column."""
+    return Markup(re.sub(r"([_(=,])(?=.)", r"\1<wbr>", str(escape(printable(str(name))))))  # noqa: S704 - escaped
+
+
 def _share(value: float) -> str:
     return "–" if math.isnan(value) else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
 
@@ -203,6 +211,7 @@ def _board_data(findings: Findings) -> dict[str, object]:
         "methods": [
             [printable(name), printable(target), target == CONTROL] for name, target in targets.items()
         ],
+        "omitted": bool(boards.omitted),
         "shown": [at for at, name in enumerate(boards.models) if name in boards.main_models],
         "boards": lines,
     }

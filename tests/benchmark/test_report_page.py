@@ -19,7 +19,7 @@ from benchmark.report.summary import board_csv, summary_markdown
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
 TEMPLATES = Path(page.__file__).parent / "templates"
-VOID = {"meta", "img", "br", "hr", "input", "link"}
+VOID = {"meta", "img", "br", "hr", "input", "link", "wbr"}
 
 
 class Page(HTMLParser):

@@ -46,8 +46,7 @@
 
   const chosen = (name) => (filters[name] ? Number(filters[name].value) : 0);
   const rows = () => {
-    const board = data.boards[[chosen("truth"), chosen("family"), chosen("images")].join(".")];
-    if (!board) return null;
+    const board = data.boards[[chosen("truth"), chosen("family"), chosen("images")].join(".")] ?? [];
     const model = filters.model ? filters.model.value : "all";
     return board.map((line) => line.split("|")).filter((row) =>
       (model === "all" ? data.shown.includes(Number(row[place.model])) : row[place.model] === model));
@@ -75,6 +74,11 @@
     if (content !== undefined) it.textContent = content;
     return it;
   };
+  // A long name breaks after its signs rather than anywhere, as in the rows that the page came with.
+  const named = (it, name) => {
+    name.split(/(?<=[_(=,])/).forEach((part, at) => it.append(...(at ? [document.createElement("wbr"), part] : [part])));
+    return it;
+  };
   const whisker = (row) => {
     const it = element("span", "whisker");
     it.setAttribute("aria-hidden", "true");
@@ -88,7 +92,7 @@
     const name = head.dataset.column;
     const shown = text(row, name);
     if (name === "method") {
-      const it = element("th", "first", shown);
+      const it = named(element("th", "first"), shown);
       it.scope = "row";
       it.append(element("span", "sub", isControl(row) ? "control" : `targets ${text(row, "targets")}`));
       return it;
@@ -110,20 +114,17 @@
 
   const draw = () => {
     const found = rows();
-    if (found === null) {
-      bodies.methods.replaceChildren();
-      bodies.controls.replaceChildren();
-      status.textContent = "This page does not hold this combination of filters: choose “all” for one of them, or make a report of fewer runs.";
-      return;
-    }
     const [methods, controls] = [found.filter((row) => !isControl(row)), found.filter(isControl)];
     if (order.column) methods.sort(compare);
     bodies.methods.replaceChildren(...methods.map(line));
     bodies.controls.replaceChildren(...controls.map(line));
     const words = Object.values(filters).filter(Boolean).map((it) => it.selectedOptions[0].textContent);
+    const missing = data.omitted
+      ? "This page may hold no such combination: choose “all” for one of them, or make a report of fewer runs."
+      : "";
     status.textContent = found.length
-      ? `${methods.length} rows: ${words.join("; ")}.`
-      : `No results: ${words.join("; ")}.`;
+      ? `${methods.length} ${methods.length === 1 ? "row" : "rows"}: ${words.join("; ")}.`
+      : `No results: ${words.join("; ")}. ${missing}`;
     for (const head of heads)
       head.setAttribute("aria-sort", head.dataset.column === order.column ? (order.descending ? "descending" : "ascending") : "none");
   };

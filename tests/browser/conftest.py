@@ -169,7 +169,7 @@ def write_run(folder):
 
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory):
-    """Return a made-up run: its ``scores``, its report's ``file``, and the hostile ``method`` and ``scenario``."""
+    """Return a made-up run: its ``scores``, its report's ``file``, hostile ``method`` and ``scenario``."""
     folder = tmp_path_factory.mktemp("made-up")
     scores = write_run(folder)
     report_command.report([folder])

@@ -8,7 +8,13 @@ async () => {
       return box.width > 0 && (box.left < frame.left - 1 || box.right > frame.right + 1
         || box.top < frame.top - 1 || box.bottom > frame.bottom + 1);
     }).map((word) => word.textContent);
-    return { role: it.getAttribute("role"), name: text(it.getAttribute("aria-labelledby") ?? ""),
+    // Markers stand once in the picture and are drawn by reference.
+    const unseen = [...it.querySelectorAll("use")].filter((mark) => {
+      const box = mark.getBoundingClientRect();
+      const style = getComputedStyle(mark);
+      return box.width < 1 && box.height < 1 || (style.fill === "none" && style.stroke === "none");
+    }).length;
+    return { unseen, role: it.getAttribute("role"), name: text(it.getAttribute("aria-labelledby") ?? ""),
       width: frame.width, height: frame.height, outside };
   });
   const img = [];

@@ -1,4 +1,4 @@
-"""The report in a real browser: what is drawn, sorted, filtered, read aloud, printed and seen in any theme."""
+"""The report in a real browser: what is drawn, sorted, filtered, read aloud, printed, seen in any theme."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def board(page):
     return page.evaluate(
         """() => {
           const heads = [...document.querySelectorAll("#board thead th")].map((it) => it.dataset.column);
-          const plain = (cell) => [...cell.childNodes].filter((it) => !it.className).map((it) => it.textContent).join("");
+          const plain = (cell) =>
+            [...cell.childNodes].filter((it) => !it.className).map((it) => it.textContent).join("");
           return [...document.querySelectorAll("#board tbody tr")].map((row) => Object.fromEntries(
             [["control", row.parentElement.id === "board-controls"],
              ...[...row.cells].map((cell, at) => [heads[at], plain(cell).trim()])]));
@@ -252,6 +253,7 @@ def _check_figures(page):
         assert it["name"].strip()
         assert min(it["width"], it["height"]) > 50, it
         assert it["outside"] == [], it["name"]
+        assert it["unseen"] == 0, it["name"]
     for it in found["img"]:
         assert it["width"] > 0
         assert it["alt"]
@@ -392,7 +394,8 @@ def test_on_paper_everything_is_open_and_light(page):
     for name in ("#filters", "#theme", "nav .contents"):
         assert page.locator(name).is_hidden()
     cut = page.locator(".scroll").evaluate_all(
-        "all => all.filter((it) => it.scrollHeight > it.clientHeight + 1 && getComputedStyle(it).overflowY !== 'visible').length"
+        """all => all.filter((it) => it.scrollHeight > it.clientHeight + 1
+          && getComputedStyle(it).overflowY !== "visible").length"""
     )
     assert cut == 0
 
@@ -430,7 +433,8 @@ def test_landmarks_headings_and_tables_say_what_they_are(page):
     tables = page.locator("table").evaluate_all(
         """all => all.map((it) => ({
           caption: it.caption?.textContent.trim(), rows: it.tBodies[0].rows.length,
-          bare: it.querySelectorAll("th:not([scope])").length, heads: it.querySelectorAll("thead th").length}))"""
+          bare: it.querySelectorAll("th:not([scope])").length,
+          heads: it.querySelectorAll("thead th").length}))"""
     )
     assert len(tables) > 8
     for it in tables:
@@ -439,7 +443,8 @@ def test_landmarks_headings_and_tables_say_what_they_are(page):
         assert it["heads"]
         assert it["bare"] == 0
     names = page.get_by_role("region").evaluate_all(
-        "all => all.map((it) => it.ariaLabel || document.getElementById(it.getAttribute('aria-labelledby'))?.textContent)"
+        """all => all.map((it) =>
+          it.ariaLabel || document.getElementById(it.getAttribute("aria-labelledby"))?.textContent)"""
     )
     assert all(names)
     for name in FILTERS:

@@ -80,7 +80,7 @@ class _Page:
                 "role": "img",
                 "aria-labelledby": f"{self.prefix}-t {self.prefix}-d",
                 # Letters of 7 points are drawn as 12 pixels or so, and never larger.
-                "style": f"width:100%;max-width:{width * 1.6:.0f}px;height:auto;font-family:inherit;"
+                "style": f"--full:{width * 1.6:.0f}px;width:100%;max-width:var(--full);height:auto;font-family:inherit;"
                 f"fill:{_paint(PALETTE.ink)}",
             },
         )

@@ -400,8 +400,18 @@ def test_on_paper_everything_is_open_and_light(page):
     assert cut == 0
 
 
+def test_tables_fit_on_paper(page):
+    page.emulate_media(media="print")
+    for name, width in (("main > section:not(#heat)", 186), ("#heat", 273)):  # mm of A4 between margins
+        page.set_viewport_size({"width": int(width * 96 / 25.4), "height": 900})
+        wide = page.locator(f"{name} table").evaluate_all(
+            "all => all.filter((it) => it.offsetWidth > innerWidth).map((it) => it.caption.textContent)"
+        )
+        assert wide == []
+
+
 def test_the_page_can_be_printed(page):
-    printed = page.pdf(format="A4")
+    printed = page.pdf(prefer_css_page_size=True)
     assert printed.startswith(b"%PDF")
     assert len(printed) > 50_000
 

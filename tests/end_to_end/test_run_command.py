@@ -217,3 +217,12 @@ def test_a_run_about_missing_modalities_tells_regrets_and_keeps_both_tables(plum
     assert f"| {models[0]} | clinical_a |" in account
     code, out, _ = plumbline("repeat", next((tmp_path / "out" / "results").glob("*diagnosis*")))
     assert code == 0
+
+
+def test_a_run_writes_its_report_where_asked(plumbline, tmp_path):
+    code, out, _ = plumbline("run", "smoke", *SMALL, "--method", "gradient", "--out", "run", "--report")
+    assert code == 0
+    assert "Report: run/report.html" in out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "gradient" in page
+    assert page.count("<!doctype html>") + page.count("<!DOCTYPE html>") == 1

@@ -80,8 +80,8 @@ class _Page:
                 "role": "img",
                 "aria-labelledby": f"{self.prefix}-t {self.prefix}-d",
                 # Letters of 7 points are drawn as 12 pixels or so, and never larger.
-                "style": f"--full:{width * 1.6:.0f}px;width:100%;max-width:var(--full);height:auto;font-family:inherit;"
-                f"fill:{_paint(PALETTE.ink)}",
+                "style": f"--full:{width * 1.6:.0f}px;width:100%;max-width:var(--full);height:auto;"
+                f"font-family:inherit;fill:{_paint(PALETTE.ink)}",
             },
         )
         for name, text in (("title", title), ("desc", description)):

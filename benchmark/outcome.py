@@ -23,7 +23,7 @@ from benchmark.report.fine_text import fine_markdown, pixels_table
 from benchmark.report.map_figure import draw_maps
 from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
 from benchmark.request import Request
-from benchmark.store import CONTROL, Result, write_json
+from benchmark.store import CONTROL, Result, file_word, write_json
 from synthetic.cache import replacing
 from synthetic.names import printable
 
@@ -144,7 +144,7 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
             rows, title=f"{request.title}, {model}", methods=shown, labels=labels
         )
         for suffix in ("png", "svg"):
-            figure.save(picture, folder / f"importances-{model}.{suffix}", dpi=_DPI)
+            figure.save(picture, folder / f"importances-{file_word(str(model))}.{suffix}", dpi=_DPI)
     drawers = [] if outcome.pixels.empty else list(outcome.pixels["method"])
     for model, maps in fine_table.maps(outcome.results).items():
         methods = dict.fromkeys((*drawers, *(name for drawn in maps.values() for name in drawn)))
@@ -152,7 +152,7 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
         picture = draw_maps(maps, title=f"{request.title}, {model}", methods=[*shown, EDGES])
         if picture is not None:
             for suffix in ("png", "svg"):
-                figure.save(picture, folder / f"pixels-{model}.{suffix}")
+                figure.save(picture, folder / f"pixels-{file_word(model)}.{suffix}")
     write_json(folder / "manifest.json", manifest(request, command))
 
 

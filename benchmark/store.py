@@ -238,8 +238,17 @@ class Store:
 
 def file_words(job: Mapping[str, Any]) -> str:
     """Return what the name of a result's file tells of its job; several jobs may share it."""
-    words = f"{job['scenario']}.{job['model']}.{job['data_seed']}.{job['method']}"
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", words)[:80]
+    return file_word(f"{job['scenario']}.{job['model']}.{job['data_seed']}.{job['method']}")[:80]
+
+
+def file_word(name: str) -> str:
+    """Return a name such that any file system takes it as a part of a file's.
+
+    Example:
+        >>> file_word("contrastive(dropout=none, tokens=False)")
+        'contrastive_dropout_none_tokens_False_'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
 
 
 def read_result(path: Path) -> Result | None:

@@ -27,6 +27,8 @@ from benchmark.store import CONTROL, Result, write_json
 from synthetic.cache import replacing
 from synthetic.names import printable
 
+_DPI = 220  # of a picture as wide as a page of paper
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -142,7 +144,7 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
             rows, title=f"{request.title}, {model}", methods=shown, labels=labels
         )
         for suffix in ("png", "svg"):
-            figure.save(picture, folder / f"importances-{model}.{suffix}")
+            figure.save(picture, folder / f"importances-{model}.{suffix}", dpi=_DPI)
     drawers = [] if outcome.pixels.empty else list(outcome.pixels["method"])
     for model, maps in fine_table.maps(outcome.results).items():
         methods = dict.fromkeys((*drawers, *(name for drawn in maps.values() for name in drawn)))

@@ -18,7 +18,7 @@ __all__ = ["COLOURS", "MOST_METHODS", "check_format", "draw_importances", "name_
 COLOURS = PALETTE.series
 
 
-def save(figure: Figure, path: Path, *, dpi: int = 220) -> None:
+def save(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     """Write a figure whole or not at all, in the format of the path's suffix, without a date in it.
 
     Args:

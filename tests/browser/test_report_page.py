@@ -194,7 +194,9 @@ def _shown(row):
     def told(name, form):
         return "–" if np.isnan(row[name]) else form(row[name] + 0.0)
 
-    three = "{:.3f}".format
+    def three(value):
+        return f"{value:.3f}".replace("-0.000", "0.000")
+
     return {
         "rmse": told("rmse", shown),
         "skill": told("skill", three),

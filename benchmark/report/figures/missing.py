@@ -150,7 +150,8 @@ def draw_regret(missing: pd.DataFrame, *, metric: Metric = "log_loss", heading: 
     panels = figure.subplots(len(tables), 1, squeeze=False, height_ratios=[height for _, height in sizes])[
         :, 0
     ]
-    top = max(float(table.max(axis=None)) for table in tables.values())
+    # A bit is what knowing nothing costs where two classes are balanced: what is worse is as dark as that.
+    top = min(max(float(table.max(axis=None)) for table in tables.values()), 1.0)
     for panel, (names, table) in zip(panels, tables.items(), strict=True):
         draw_cells(panel, table, width=width, top=top)
         if len(tables) > 1:

@@ -42,10 +42,11 @@ def missing(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row a network and set of available modalities: how it fares, and how one could at best.
 
     Returns:
-        The columns of `NETWORK`; ``available`` (names joined by ``" + "``, empty for none), ``n_available``,
-        ``n_modalities``, ``n_test``; ``accuracy``, ``auroc`` and ``log_loss`` (bits) of the network, the same
-        with ``best_`` of the Bayes classifier of these modalities, and with ``regret_`` the difference, above
-        0 where the network is worse. No columns where no network was diagnosed that can do without some.
+        The columns of `NETWORK`; ``only``, the modality that the network sees, empty for all; ``available``
+        (names joined by ``" + "``, empty for none), ``n_available``, ``n_modalities``, ``n_test``;
+        ``accuracy``, ``auroc`` and ``log_loss`` (bits) of the network, the same with ``best_`` of the Bayes
+        classifier of these modalities, and with ``regret_`` the difference, above 0 where the network is
+        worse; NaN for unknown. No columns where no network was diagnosed that can do without some.
     """
     return frame_of(row for result in _diagnosed(results) for row in _missing(result))
 
@@ -60,15 +61,16 @@ def _missing(result: Result) -> Iterator[dict[str, object]]:
     for row in rows:
         found: dict[str, object] = {
             **{name: result.job[name] for name in NETWORK},
+            "only": result.diagnosis["only"],
             "available": " + ".join(row["modalities"]),
             "n_available": len(row["modalities"]),
             "n_modalities": n_modalities,
             "n_test": result.diagnosis["n_test"],
         }
         for name in METRICS:
-            best = np.nan if row[f"best_{name}"] is None else row[f"best_{name}"]
-            worse = row[name] - best if name == "log_loss" else best - row[name]
-            found |= {name: row[name], f"best_{name}": best, f"regret_{name}": worse}
+            value, best = _number(row[name]), _number(row[f"best_{name}"])
+            worse = value - best if name == "log_loss" else best - value
+            found |= {name: value, f"best_{name}": best, f"regret_{name}": worse}
         yield found
 
 
@@ -76,13 +78,13 @@ def balance(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row a network and modality: what it is worth, and what the network makes of it.
 
     Returns:
-        The columns of `NETWORK` and ``modality``; ``drop``, the accuracy that the network loses when the
-        modality is permuted, its standard error ``drop_se``, and ``true_drop``, the same of the true
-        classifier; ``share_network`` and ``share_data``, both normalised over modalities (negative ones count
-        as 0; NaN where there is nothing to share); ``alone`` and ``best_alone``, the accuracy of the network
-        and of the Bayes classifier with this modality alone; ``flag``: ``ignored`` where the modality is
-        worth `MATTERS` and the network's loss is surely below `LITTLE` of what it should be, ``leaned on``
-        where the network surely loses `LEANED_ON` more than it should, else empty.
+        The columns of `NETWORK`, ``only`` (see `missing`) and ``modality``; ``drop``, the accuracy that the
+        network loses when the modality is permuted, its standard error ``drop_se``, and ``true_drop``, the
+        same of the true classifier; ``share_network`` and ``share_data``, both normalised over modalities
+        (negative ones count as 0; NaN where there is nothing to share); ``alone`` and ``best_alone``, the
+        accuracy of the network and of the Bayes classifier with this modality alone; ``flag``: ``ignored``
+        where the modality is worth `MATTERS` and the network's loss is surely below `LITTLE` of what it
+        should be, ``leaned on`` where the network surely loses `LEANED_ON` more than it should, else empty.
     """
     return frame_of(row for result in _diagnosed(results) for row in _balance(result))
 
@@ -97,13 +99,14 @@ def _balance(result: Result) -> Iterator[dict[str, object]]:
         single = alone.get(row["modality"], {})
         yield {
             **{name: result.job[name] for name in NETWORK},
+            "only": result.diagnosis["only"],
             "modality": row["modality"],
             "drop": row["drop"],
             "drop_se": row["drop_se"],
             "true_drop": np.nan if row["true_drop"] is None else row["true_drop"],
             "share_network": share_network,
             "share_data": share_data,
-            "alone": single.get("accuracy", np.nan),
+            "alone": _number(single.get("accuracy")),
             "best_alone": _number(single.get("best_accuracy")),
             "flag": flag(row["drop"], row["drop_se"], _number(row["true_drop"])),
         }
@@ -182,16 +185,12 @@ def networks(balanced: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def is_unimodal(models: pd.Series) -> pd.Series:
-    """Return which models see one modality alone, by their names."""
-    return models.str.partition("(")[0] == "unimodal"
-
-
 def missing_board(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model: its mean regret by what is available, least with one modality alone first.
 
-    Scenarios weigh the same, whatever their number of seeds and modalities. Networks of one modality
-    (``unimodal(…)``) count together, each with its own modality alone: what S separate networks can do.
+    Scenarios weigh the same, whatever their number of seeds and modalities; what is unknown in one is unknown
+    in their mean. Networks of one modality count together as ``unimodal``, each with its own modality alone,
+    in scenarios where every modality has one: what separate networks can do.
 
     Args:
         frame: from `missing`.
@@ -203,19 +202,18 @@ def missing_board(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if frame.empty:
         return frame
-    single = is_unimodal(frame["model"])
-    own = frame["model"] == "unimodal(modality=" + frame["available"] + ")"
+    single = frame["only"] != ""
+    own = frame["only"] == frame["available"]
     frame = frame[~single | own].assign(model=frame["model"].mask(single, "unimodal"))
     rows = []
     for model, group in frame.groupby("model", sort=False):
         cases = [_regrets(case) for _, case in group.groupby(["scenario", "images", "features"], sort=False)]
-        networks = group.drop_duplicates([*NETWORK])
         rows.append(
             {
                 "model": model,
                 "n_scenarios": len(cases),
-                "n_networks": len(networks),
-                **pd.DataFrame(cases).mean().to_dict(),
+                "n_networks": len(group.drop_duplicates([*NETWORK, "only"])),
+                **pd.DataFrame(cases).mean(skipna=False).to_dict(),
             }
         )
     return pd.DataFrame(rows).sort_values("log_loss_one", kind="stable").reset_index(drop=True)
@@ -223,13 +221,14 @@ def missing_board(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _regrets(case: pd.DataFrame) -> dict[str, float]:
     n, there = case["n_modalities"].max(), case["n_available"]
+    n_single = len(set(case.loc[there == 1, "available"]))
     found = {}
     for metric in METRICS:
         regret = case[f"regret_{metric}"]
         found |= {
-            f"{metric}_all": regret[there == n].mean(),
-            f"{metric}_all_but_one": regret[there == n - 1].mean(),
-            f"{metric}_one": regret[there == 1].mean(),
+            f"{metric}_all": regret[there == n].mean(skipna=False),
+            f"{metric}_all_but_one": regret[there == n - 1].mean(skipna=False),
+            f"{metric}_one": regret[there == 1].mean(skipna=False) if n_single == n else np.nan,
             **{f"{metric}_missing_{rate:.0%}".rstrip("%"): at_rate(case, metric, rate) for rate in RATES},
         }
     return found
@@ -255,7 +254,7 @@ def at_rate(case: pd.DataFrame, metric: str, rate: float) -> float:
     there = case["n_available"]
     weights = (1 - rate) ** there * rate ** (n - there)
     n_networks = len(case.drop_duplicates([*NETWORK]))
-    return float((weights * case[f"regret_{metric}"]).sum() / n_networks)
+    return float((weights * case[f"regret_{metric}"]).sum(skipna=False) / n_networks)
 
 
 def noticed(importances: pd.DataFrame, balanced: pd.DataFrame) -> pd.DataFrame:
@@ -267,7 +266,8 @@ def noticed(importances: pd.DataFrame, balanced: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         importances: from ``table.importances``.
-        balanced: from `balance`. Networks that see one modality alone are left out.
+        balanced: from `balance`. Networks that see one modality alone are left out, and those that make
+            nothing of any.
 
     Returns:
         ``method``, ``flag``, ``n`` flagged modalities of networks; ``share_said``, ``share_network`` and
@@ -277,7 +277,8 @@ def noticed(importances: pd.DataFrame, balanced: pd.DataFrame) -> pd.DataFrame:
     columns = ["method", "flag", "n", "share_said", "share_network", "share_data", "noticed"]
     if importances.empty or balanced.empty:
         return pd.DataFrame(columns=columns)
-    flagged = balanced[(balanced["flag"] != "") & ~is_unimodal(balanced["model"])]
+    flagged = balanced[(balanced["flag"] != "") & (balanced["only"] == "")]
+    flagged = flagged.dropna(subset=["share_network", "share_data"])
     said = importances[(importances["status"] == "done") & (importances["targets"] != CONTROL)]
     said = said.drop_duplicates([*NETWORK, "method", "modality"])
     both = flagged.merge(said[[*NETWORK, "method", "modality", "estimate"]], on=[*NETWORK, "modality"])

@@ -135,14 +135,14 @@ def run(
     show(outcome, request, console)
     folder = write(outcome, request, command=command)
     seconds = time.perf_counter() - start
-    if report:
-        written = write_report([folder])
-        console.print(printable(f"Report: {written.file}"), markup=False, soft_wrap=True)
     console.print(printable(f"Files: {folder}"), markup=False, soft_wrap=True)
     console.print(f"{len(outcome.results)} results in {seconds:.0f} s", style="dim")
     failed = [result for result in outcome.results if result.status in FAILURES]
     if as_json:
         typer.echo(_as_json(outcome, folder, files, seconds))
+    if report:
+        written = write_report([folder])
+        console.print(printable(f"Report: {written.file}"), markup=False, soft_wrap=True)
     if failed:
         typer.echo(printable(_about_failures(failed, files)), err=True)
         raise typer.Exit(EXIT_FAILED)

@@ -113,7 +113,10 @@ def job_key(job: Job, method: Method | None) -> str:
     identity: dict[str, object] = {
         "schema": SCHEMA,
         "job": job.as_dict(),
-        "source": [model_fingerprint(job.stage.model), source_fingerprint(*_HARNESS)],
+        "source": [
+            model_fingerprint(job.stage.model),
+            source_fingerprint(*_HARNESS, "methods/evaluation.py"),
+        ],
     }
     if method is None:
         own = "diagnosis" if job.method == DIAGNOSIS else "controls"
@@ -125,19 +128,15 @@ def job_key(job: Job, method: Method | None) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-_HARNESS = tuple(
-    f"benchmark/{name}.py"
-    for name in (
-        "bench",
-        "door",
-        "localisation",
-        "maps",
-        "metering",
-        "performance",
-        "retraining",
-        "said",
-        "sandbox",
-    )
+_HARNESS = (
+    "methods/evaluation.py",
+    *(
+        f"benchmark/{name}.py"
+        for name in (
+            *("bench", "door", "localisation", "maps", "metering", "performance", "retraining", "said"),
+            "sandbox",
+        )
+    ),
 )
 
 

@@ -19,6 +19,7 @@ from synthetic.names import printable
 
 _COLUMNS = {
     "model": "model",
+    "n_scenarios": "scenarios",
     "accuracy_all": "all",
     "accuracy_all_but_one": "all but one",
     "accuracy_one": "one",
@@ -44,7 +45,9 @@ _LEGEND = (
     "mean over sets of that size, seeds and scenarios; 0 is the best that is possible at all. Accuracy, "
     "where no other word stands; *bits* is log loss, which also feels a network that is too sure. "
     "*Missing*: each modality is missing in so many of the patients, independently. The network is told what "
-    "is missing. *unimodal*: a network of its own for each modality, with that one alone."
+    "is missing. *unimodal*: a network of its own for each modality, with that one alone. Networks that "
+    "learnt little count here: that they did is their regret. Negative values are chance: the test split is "
+    "finite."
 )
 _EVENNESS_LEGEND = (
     "How evenly the modalities share what permuting them costs: 0, one has all; 1, all have the same (the "
@@ -56,7 +59,9 @@ _BALANCE_LEGEND = (
     f"true classifier so much. *Ignored*: the modality is worth {diagnosis_table.MATTERS:.0%} or more, "
     f"and permuting it costs the network less than {diagnosis_table.LITTLE:.0%} of that (unimodal collapse). "
     f"*Leaned on*: it costs the network {diagnosis_table.LEANED_ON:.0%} of accuracy more than it should. "
-    "Alone: accuracy with that modality alone, of the network and at best."
+    "Alone: accuracy with that modality alone, of the network and at best. Where values of tables are "
+    "missing, the true classifier of *should be* sees them, and *best alone* does not. The error is that of "
+    "the test split; seeds differ by more."
 )
 _NOTICED_LEGEND = (
     "Of modalities that networks ignore, or lean on: the share that the method gives them, the one that the "
@@ -82,6 +87,7 @@ def diagnosis_markdown(
         rows = [[*map(escape, cells)] for cells in _cells(board, _COLUMNS)]
         sections += ["## When modalities are missing", markdown([*_COLUMNS.values()], rows), _LEGEND]
         sections += _scenarios(missing) if in_full else []
+    balance = balance.loc[balance["only"] == ""] if len(balance) else balance  # the rest are blind
     if len(balance):
         sections += ["## Balance of data set and network", _evenness(balance), _EVENNESS_LEGEND]
         sections += ["### What the networks make of each modality", _balance(balance), _BALANCE_LEGEND]
@@ -120,7 +126,7 @@ def flags_note(balance: pd.DataFrame) -> str:
     """
     if balance.empty:
         return ""
-    balance = balance.loc[~diagnosis_table.is_unimodal(balance["model"])]  # blind to the others by design
+    balance = balance.loc[balance["only"] == ""]  # the others are blind to the rest by design
     parts = []
     for flag in (diagnosis_table.IGNORED, diagnosis_table.LEANED):
         rows = balance[balance["flag"] == flag]
@@ -136,7 +142,10 @@ def flags_note(balance: pd.DataFrame) -> str:
 
 def _cells(board: pd.DataFrame, columns: dict[str, str]) -> list[list[str]]:
     return [
-        [str(row[name]) if name in ("model", "n_networks") else number(row[name]) for name in columns]
+        [
+            str(row[name]) if name in ("model", "n_networks", "n_scenarios") else number(row[name])
+            for name in columns
+        ]
         for row in board.to_dict(orient="records")
     ]
 
@@ -149,7 +158,7 @@ def _scenarios(missing: pd.DataFrame) -> list[str]:
         sets = list(dict.fromkeys(case["available"]))
         by = "available" if len(sets) <= _MOST_SETS else "n_available"
         accuracy, bits = (
-            case.pivot_table(index=by, columns="model", values=name, sort=False)
+            case.pivot_table(index=by, columns="model", values=name, sort=False, dropna=False)
             for name in ("accuracy", "regret_log_loss")
         )
         best = case.groupby(by, sort=False)["best_accuracy"].mean()

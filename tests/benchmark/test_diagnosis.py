@@ -256,7 +256,9 @@ def made(
         for name, drop, it in zip(("a", "b"), drops, true, strict=True)
     ]
     job = {**result.job, "model": model, "scenario": scenario, "data_seed": seed, "train_seed": seed}
-    return replace(result, job=job, diagnosis={"n_test": 60, "available": rows, "reliance": reliance})
+    only = model.partition("=")[2].rstrip(")") if model.startswith("unimodal") else ""
+    found = {"n_test": 60, "only": only, "available": rows, "reliance": reliance}
+    return replace(result, job=job, diagnosis=found)
 
 
 def test_regrets_by_hand(result):
@@ -333,6 +335,53 @@ def importances(balance, method, shares):
     return balance[names].assign(method=method, targets="gradient", status="done", estimate=shares)
 
 
+def test_what_is_unknown_is_never_taken_for_the_best(result):
+    found = made(result, "late")
+    for row in found.diagnosis["available"]:
+        row["best_accuracy"] = row["best_log_loss"] = None  # no truth
+    frame = diagnosis_table.missing([found, made(result, "late", "other")])
+    board = diagnosis_table.missing_board(frame).iloc[0]
+    assert board["n_scenarios"] == 2
+    assert board.filter(regex="accuracy|log_loss").astype(float).isna().all()
+    text = "\n".join(diagnosis_markdown(diagnosis_table.missing([found]), NONE, NONE, in_full=True))
+    assert "| a + b | – | 0.900 (–) |" in text
+
+
+def test_networks_of_one_modality_make_a_board_of_their_own(result):
+    frame = diagnosis_table.missing([made(result, "unimodal(modality=a)")])
+    board = diagnosis_table.missing_board(frame)
+    assert list(board["model"]) == ["unimodal"]
+    # The other modality has none: a mean over the first alone would say something else than for other models.
+    assert np.isnan(board.loc[0, "accuracy_one"])
+    assert missing_table(frame).row_count == 1
+
+
+def test_a_network_without_an_answer_for_one_set_keeps_the_rest(sums, rng):
+    class Mean(TrueClassifier):
+        def classify(self, features):
+            n = self.seen(features).sum(1, keepdim=True)
+            return nn.functional.pad(features.sum(1, keepdim=True) / n, (1, 0))
+
+    _, test, truth = sums
+    found = diagnosis.diagnose(Mean(network_shapes(test)).eval(), test, truth, rng)
+    unknown = [row["modalities"] for row in found["available"] if row["accuracy"] is None]
+    assert unknown == [[], ["c"]]  # c is all zeros
+    assert len(found["reliance"]) == 3
+
+
+def test_a_network_whose_columns_depend_on_each_other_is_told_what_is_missing(rng):
+    class Blend(TrueClassifier):
+        def encode(self, inputs, present=None):
+            values = self.blanked(inputs, present)
+            return torch.cat([values["a"] + values["b"], values["b"]], 1)
+
+    value = torch.linspace(-1, 1, 60)[:, None]
+    test = Samples({"a": value, "b": value.flip(0)}, (value[:, 0] > 0).long())
+    rows = diagnosis.diagnose(Blend({"a": (1,), "b": (1,)}).eval(), test, {}, rng)["available"]
+    alone = {row["modalities"][0]: row["accuracy"] for row in rows if len(row["modalities"]) == 1}
+    assert alone == {"a": 1.0, "b": 0.0}
+
+
 def test_who_notices_what_networks_make_of_modalities(result):
     frame = diagnosis_table.balance(
         [made(result, "late", drops=(0.01, 0.3), true=(0.3, 0.1)), made(result, "unimodal(modality=b)")]
@@ -356,13 +405,16 @@ def test_who_notices_what_networks_make_of_modalities(result):
     ]
     assert diagnosis_table.noticed(said, frame[frame["flag"] == ""]).empty
     assert diagnosis_table.noticed(NONE, NONE).empty
+    silent = diagnosis_table.balance([made(result, "late", drops=(0.0, -0.01), true=(0.3, 0.1))])
+    assert list(silent["flag"]) == ["ignored", "ignored"]
+    assert diagnosis_table.noticed(said, silent).empty  # of nothing there are no shares
 
 
 def test_the_account_of_diagnoses_holds_every_number_and_shows_names_as_they_are(result):
     found = [made(result, "late", "a|b"), made(result, "mine:<b>", "a|b", regrets=(0.0, 0.2, 0.2, 0.2))]
     missing, balance = diagnosis_table.missing(found), diagnosis_table.balance(found)
     short = "\n".join(diagnosis_markdown(missing, balance, NONE, in_full=False))
-    assert "| late | 0.000 | 0.200 |" in short
+    assert "| late | 1 | 0.000 | 0.200 |" in short
     assert "mine:&lt;b&gt;" in short
     assert "available |" not in short
     full = "\n".join(diagnosis_markdown(missing, balance, NONE, in_full=True))

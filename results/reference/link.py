@@ -1,10 +1,10 @@
 """Does a modality's contribution go with what it can do alone? Over the catalogue, in truths and networks.
 
-Gapp et al. (2025) link the two. Usage, after
-``plumbline run catalogue --model hybrid --method modality_contribution --method single_modality
---method ablation --seeds 1 --out FOLDER``:
+Gapp et al. (2025) link the two. Usage, after two runs, of which the second trains networks of one modality:
 
-    python results/reference/link.py FOLDER
+    plumbline run catalogue --model hybrid --method modality_contribution --method ablation --seeds 1 --out A
+    plumbline run missing --out B
+    python results/reference/link.py A B
 """
 
 from __future__ import annotations
@@ -47,13 +47,27 @@ def truths() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def networks(folder: Path) -> pd.DataFrame:
-    """Return what methods say of the networks of a run, and what the networks lose by permuting."""
-    said = pd.read_csv(folder / "importances.csv")
-    said = said[(said["estimand"] == "permutation") & (said["status"] == "done")]
-    wide = said.pivot_table(index=CASE, columns="method", values="estimate").reset_index()
-    lost = pd.read_csv(folder / "balance.csv", keep_default_na=False, na_values=[""])
-    return wide.merge(lost[[*CASE, "share_network"]], on=CASE)
+def said(folder: Path) -> pd.DataFrame:
+    """Return what methods say of the hybrid networks of a run, mean over seeds, and what these lose."""
+    rows = pd.read_csv(folder / "importances.csv")
+    rows = rows[
+        (rows["estimand"] == "permutation") & (rows["status"] == "done") & (rows["model"] == "hybrid")
+    ]
+    wide = rows.pivot_table(index=CASE, columns="method", values="estimate").reset_index()
+    lost = balance(folder)
+    return wide.merge(lost[lost["model"] == "hybrid"].groupby(CASE, as_index=False)["share_network"].mean())
+
+
+def trained_alone(folder: Path) -> pd.DataFrame:
+    """Return the accuracy of networks that see one modality alone, above chance, mean over seeds."""
+    rows = balance(folder)
+    rows = rows[rows["only"] == rows["modality"]]
+    return rows.assign(trained=rows["alone"] - 0.5).groupby(CASE, as_index=False)["trained"].mean()
+
+
+def balance(folder: Path) -> pd.DataFrame:
+    """Return a run's balance of networks."""
+    return pd.read_csv(folder / "balance.csv", keep_default_na=False, na_values={"share_network": [""]})
 
 
 def link(frame: pd.DataFrame, alone: str, contribution: str) -> list[str]:
@@ -100,12 +114,13 @@ if __name__ == "__main__":
     print(table(HEAD, [link(known, "alone", name) for name in estimands]))
     print()
     print(odd(known, "alone", "total_effect"))
-    if len(sys.argv) > 1:
-        both = known.merge(networks(Path(sys.argv[1])), on=CASE)
-        print("\nNetworks: what the method says against the Bayes accuracy of the modality alone\n")
+    if len(sys.argv) > 2:
         methods = ("modality_contribution", "ablation", "share_network")
+        both = known.merge(said(Path(sys.argv[1])), on=CASE)
+        print("\nWhat is said of hybrid networks against the Bayes accuracy of the modality alone\n")
         print(table(HEAD, [link(both, "alone", name) for name in methods]))
-        print("\n… and against that of networks trained on the modality alone\n")
-        print(table(HEAD, [link(both, "single_modality", name) for name in methods]))
         print()
         print(odd(both, "alone", "modality_contribution"))
+        both = known.merge(said(Path(sys.argv[2])).merge(trained_alone(Path(sys.argv[2]))), on=CASE)
+        print("\nThe same on the suite missing, against networks that are trained on the modality alone\n")
+        print(table(HEAD, [link(both, "trained", name) for name in methods]))

@@ -46,33 +46,52 @@ def answer(contest: Contest, board: pd.DataFrame) -> Answer:
         board: of the same model, each method against the truth that it targets.
     """
     if not contest.methods:
-        headline = f"Nothing can be said of methods on {_place(contest)}: {contest.no_groups}."
-        return Answer(contest.model, "", is_alone=False, headline=headline, details=())
+        told = f"Nothing can be said of which method errs less on {_place(contest)}: {contest.no_groups}."
+        return Answer(contest.model, "", is_alone=False, headline=told, details=_left_out(contest))
     first = contest.methods[0]
-    pairs = contest.scenario_pairs if contest.over == "scenarios" else contest.pairs
-    if len(contest.methods) > 1 and pairs is None:
-        told = (
-            f"On {_place(contest)}, {first} stands first with {_error(contest, first)}, but nothing says how "
-            "surely: that takes two seeds or more, or two scenarios."
-        )
-        return Answer(contest.model, first, is_alone=False, headline=told, details=_details(contest, board))
-    undecided = contest.undecided(pairs)
+    lead = f"On {_place(contest)}, "
+    pairs = _pairs(contest)
+    doubts = _doubts(contest, pairs)
+    alone = False
     if len(contest.methods) == 1:
-        told = f"On {_place(contest)}, {first} alone was scored: {_error(contest, first)}."
-    elif undecided:
+        told = f"{lead}{first} alone was scored: {_error(contest, first)}."
+    elif pairs is None:
         told = (
-            f"On {_place(contest)}, no single method stands apart: {first} has {_error(contest, first)}, and "
-            f"{_names(undecided)} cannot be told from it {_over(contest)}."
+            f"{lead}{first} stands first with {_error(contest, first)}, but nothing says how surely: that "
+            "takes two seeds or more, or two scenarios."
+        )
+    elif doubts:
+        told = (
+            f"{lead}no single method stands apart: {first} has {_error(contest, first)}, and {doubts} "
+            f"{_over(contest)}."
         )
     else:
+        alone = True
         second = contest.methods[1]
+        gap = f"{_error(contest, first)}, less than {second} by {_gap(pairs, first, second)}"
         told = (
-            f"On {_place(contest)}, {first} has the least error of {len(contest.methods)} methods: "
-            f"{_error(contest, first)}, less than {second} by {_gap(pairs, first, second)}; every other "
-            f"method can be told from it {_over(contest)}."
+            f"{lead}{first} has the least error of {len(contest.methods)} methods: {gap}; every other method "
+            f"can be told from it {_over(contest)}."
         )
-    alone = not undecided and len(contest.methods) > 1
+        if len(contest.methods) == 2:
+            told = f"{lead}{first} has {gap}; the two can be told apart {_over(contest)}."
     return Answer(contest.model, first, is_alone=alone, headline=told, details=_details(contest, board))
+
+
+def _pairs(contest: Contest) -> pd.DataFrame | None:
+    """Return the tests that the answer rests on."""
+    return contest.scenario_pairs if contest.over == "scenarios" else contest.pairs
+
+
+def _doubts(contest: Contest, pairs: pd.DataFrame | None, *, it: str = "it") -> str:
+    """Return which methods cannot be said to err more than the first, and why; empty if all do."""
+    undecided = contest.undecided(pairs)
+    found = [f"{_names(undecided)} cannot be told from {it}"] if undecided else []
+    if contest.contrary and pairs is contest.scenario_pairs:
+        which = "which errs" if len(contest.contrary) == 1 else "which err"
+        names = f"{_names(contest.contrary)}, {which} less by ranks and more in the mean"
+        found.append(f"mean and ranks disagree on {names}")
+    return ", and ".join(found)
 
 
 def _details(contest: Contest, board: pd.DataFrame) -> tuple[str, ...]:
@@ -82,67 +101,103 @@ def _details(contest: Contest, board: pd.DataFrame) -> tuple[str, ...]:
             "modalities, pooled over scenarios and seeds."
         )
     ]
-    row = board[board["method"] == contest.methods[0]]
-    if len(row) and math.isfinite(row["rmse_uniform"].iloc[0]):
-        uniform = shown(row["rmse_uniform"].iloc[0])
+    if math.isfinite(contest.equal_shares):
+        uniform = shown(contest.equal_shares)
         found.append(f"Equal shares for all modalities would have an RMSE of {uniform} there.")
-    pairs = contest.scenario_pairs if contest.over == "scenarios" else contest.pairs
-    undecided = contest.undecided(pairs)
-    apart = [name for name in contest.methods[1:] if name not in undecided] if pairs is not None else []
-    if undecided and apart:
+    if _n_dropped(contest):
+        found.append(_dropped(contest, board))
+    pairs = _pairs(contest)
+    doubted = {*contest.undecided(pairs), *(contest.contrary if pairs is contest.scenario_pairs else ())}
+    apart = [name for name in contest.methods[1:] if name not in doubted] if pairs is not None else []
+    if doubted and apart:
         found.append(f"{_names(apart)} {'is' if len(apart) == 1 else 'are'} less accurate than it.")
-    if contest.over == "seeds":
-        found.append(_on_other_scenarios(contest))
-    elif len(contest.methods) > 1:
-        found.append(
-            "There is one seed, and so no interval over seeds: another training could turn the order. The "
-            f"interval says what other scenarios like these {contest.n_scenarios} would do."
-        )
-    if contest.left_out:
-        found.append(
-            f"Not compared, for want of scores on every case: "
-            f"{_listed([f'{name} ({why})' for name, why in contest.left_out.items()])}."
-        )
-    return tuple(found)
+    if len(contest.methods) > 1:
+        found.append(_on_other_scenarios(contest) if contest.over == "seeds" else _of_one_seed(contest))
+    return (*found, *_left_out(contest))
 
 
-def _on_other_scenarios(contest: Contest) -> str:
-    n_pairs = len(contest.methods) * (len(contest.methods) - 1) // 2
-    if contest.scenario_pairs is None:
-        return "Whether the order holds on other scenarios is not known: that takes two or more, and a test."
-    if n_pairs * 2.0 ** (1 - contest.n_scenarios) > _LEVEL:
-        return (
-            f"Whether the order holds on other scenarios like these cannot be decided: with "
-            f"{contest.n_scenarios} scenarios, Wilcoxon's test cannot tell {len(contest.methods)} methods "
-            "apart, however far apart they are."
-        )
-    undecided = contest.undecided(contest.scenario_pairs)
-    if not undecided:
-        return (
-            "It holds on other scenarios like these, too (Wilcoxon's test over scenarios, Holm's correction)."
-        )
+def _n_dropped(contest: Contest) -> int:
+    return contest.choice.n_scored - len(contest.choice.cells)
+
+
+def _dropped(contest: Contest, board: pd.DataFrame) -> str:
+    """Return what the comparison leaves out, and whether the leaderboard, which does not, says otherwise."""
+    n_dropped = _n_dropped(contest)
+    told = (
+        f"{n_dropped} of {contest.choice.n_scored} cases (a scenario with a seed) "
+        f"{'is' if n_dropped == 1 else 'are'} left out: compared is where each of these methods was scored, "
+        f"on equally many seeds of each scenario. The leaderboard pools all cases that a method has"
+    )
+    best = board["method"].iloc[0] if len(board) else contest.methods[0]
+    return f"{told}{f', and has {best} first' if best != contest.methods[0] else ''}."
+
+
+def _of_one_seed(contest: Contest) -> str:
+    if contest.n_scenarios == 1:
+        return "There is one scenario with one seed: another training, or scenario, could turn the order."
     return (
-        f"On other scenarios like these it is less sure: {_names(undecided)} cannot be told from "
-        f"{contest.methods[0]} (Wilcoxon's test over {contest.n_scenarios} scenarios, Holm's correction)."
+        "There is one seed, and so no interval over seeds: another training could turn the order. The "
+        f"interval says what other scenarios like these {contest.n_scenarios} would do."
     )
 
 
+def _left_out(contest: Contest) -> tuple[str, ...]:
+    if not contest.left_out:
+        return ()
+    names = _listed([f"{name} ({why})" for name, why in contest.left_out.items()])
+    return (f"Not compared, for want of scores on every case: {names}.",)
+
+
+def _on_other_scenarios(contest: Contest) -> str:
+    if contest.n_scenarios == 1:
+        return "Whether the order holds on other scenarios is not known: that takes two or more."
+    if contest.scenario_pairs is None:
+        return f"Whether the order holds on other scenarios is not known: {contest.no_groups}."
+    first = contest.methods[0]
+    if _n_pairs(contest) * 2.0 ** (1 - contest.n_scenarios) > _LEVEL:
+        them = f"{len(contest.methods)} methods" if len(contest.methods) > 2 else "two methods"
+        return (
+            f"Whether the order holds on other scenarios like these cannot be decided: with "
+            f"{contest.n_scenarios} scenarios, Wilcoxon's test cannot tell {them} apart, however far apart "
+            "they are."
+        )
+    doubts = _doubts(contest, contest.scenario_pairs, it=first)
+    test = f"Wilcoxon's test over {contest.n_scenarios} scenarios{_correction(contest)}"
+    if doubts:
+        return f"On other scenarios like these it is less sure: {doubts} ({test})."
+    if contest.undecided(contest.pairs):
+        return f"On other scenarios like these, {first} can be told from every other method ({test})."
+    return f"It holds on other scenarios like these, too ({test})."
+
+
 def _place(contest: Contest) -> str:
-    cases = f"{contest.n_scenarios} scenario{'' if contest.n_scenarios == 1 else 's'}"
+    n = contest.n_scenarios
+    these = {0: "", 1: " of this scenario"}.get(n, f" of these {n} scenarios")
+    if _n_dropped(contest) and n:
+        scenarios = f"{n} scenario{'' if n == 1 else 's'}"
+        these = f" of {scenarios} ({len(contest.choice.cells)} of {contest.choice.n_scored} cases)"
     if contest.model == models.ORACLE:
-        return f"the true decision functions of these {cases} (no network was trained)"
-    return f"the trained {contest.model} networks of these {cases}"
+        what = "function" if n == 1 else "functions"
+        return f"the true decision {what}{these} (no network was trained)"
+    return f"the trained {contest.model} networks{these}"
 
 
 def _over(contest: Contest) -> str:
     n = contest.n_seeds if contest.over == "seeds" else contest.n_scenarios
-    test = "paired t tests" if contest.over == "seeds" else "Wilcoxon's tests"
-    return (
-        f"over {n} {contest.over} ({test}, Holm's correction for {_pairs(contest)} pairs, level {_LEVEL:g})"
-    )
+    test = "paired t test" if contest.over == "seeds" else "Wilcoxon's test"
+    if _n_pairs(contest) > 1:
+        test += "s"
+    elif contest.over == "seeds":
+        test = f"a {test}"
+    return f"over {n} {contest.over} ({test}{_correction(contest)}, level {_LEVEL:g})"
 
 
-def _pairs(contest: Contest) -> int:
+def _correction(contest: Contest) -> str:
+    n = _n_pairs(contest)
+    return f", Holm's correction for {n} pairs" if n > 1 else ""
+
+
+def _n_pairs(contest: Contest) -> int:
     return len(contest.methods) * (len(contest.methods) - 1) // 2
 
 
@@ -199,7 +254,13 @@ def warnings(fidelity: pd.DataFrame, facts: Mapping[str, int]) -> tuple[str, ...
     found = []
     low = fidelity[~fidelity["counts"].astype(bool)] if len(fidelity) else fidelity
     if len(low):
-        names = list(dict.fromkeys(f"{row.model} on {row.scenario}" for row in low.itertuples()))
+        # What all have alike needs no words.
+        told = [key for key in ("images", "features") if len(set(fidelity[key])) > 1]
+        places = low[["model", "scenario", *told]].drop_duplicates().itertuples(index=False, name=None)
+        names = [
+            f"{model} on {scenario}" + (f" ({', '.join(place)})" if place else "")
+            for model, scenario, *place in places
+        ]
         found.append(
             f"{len(low)} of {len(fidelity)} networks learnt too little and do not count: {_names(names)}."
         )

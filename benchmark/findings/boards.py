@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import synthetic
 from benchmark import models, score
+from benchmark.findings.cells import variation
 from benchmark.maps import MAP_CONTROLS
 from benchmark.statistics.grid import CASE, SEEDS
 from benchmark.statistics.intervals import Over, scenario_interval, seed_interval
@@ -75,7 +76,8 @@ class Boards:
             skipped; NaN of others, whose scores are of the cases that they have, and of controls. ``low``
             and ``high`` bound the RMSE with 95 % confidence; ``rmse_oracle`` is the method's RMSE on the
             true decision function; ``n_results``, of ``n_scenarios``, are pooled; ``model_calls`` and
-            ``seconds`` are means of a result.
+            ``seconds`` are means of a result. A method whose scenarios have unlike numbers of seeds has no
+            bounds: those of the statistics are of a mean of scenarios, which is another number then.
         truths: ``OWN``, then the estimands.
         families: ``ALL``, then those that there are, if there are several.
         images: likewise.
@@ -134,7 +136,7 @@ def work_out(scores: pd.DataFrame, *, most_rows: int = MOST_ROWS) -> Boards:
     levels = [
         (ALL, *dict.fromkeys(found)) if len(set(found)) > 1 else (ALL,) for found in (family_of, source_of)
     ]
-    over: Over = "seeds" if len(set(scores["data_seed"])) > 1 else "scenarios"
+    over = variation(scores)
     n_methods = scores[["model", "method"]].drop_duplicates().shape[0]
     chosen, omitted = _affordable(levels, len(truths) * n_methods, most_rows)
     slices = [
@@ -287,6 +289,9 @@ class _Cutter:
         return np.where(count > 1, np.sqrt(total / np.maximum(count - 1, 1)), np.nan)
 
     def _interval(self, squares: Array, method: str, *, may_lack: bool) -> tuple[float, float]:
+        counts = np.isfinite(squares).sum(1)
+        if len(set(counts[counts > 0].tolist())) > 1:
+            return np.nan, np.nan
         if may_lack:
             if self.lacks_intervals:
                 return np.nan, np.nan

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from benchmark import models
+from benchmark.findings.cells import Choice, choose
 from benchmark.statistics import (
     Groups,
     compare_methods,
@@ -19,16 +22,14 @@ from benchmark.statistics import (
     error_shares,
     intervals,
 )
-from benchmark.statistics.grid import CASE, SEEDS
+from benchmark.statistics.grid import CASE
 from benchmark.statistics.intervals import Over
 from benchmark.store import CONTROL
-from benchmark.table import counting, own_truth
+from benchmark.table import counting, own_truth, pooled
 from methods.api import PIXELS
 
 CONFIDENCE = 0.95
-_MOST_PAIRS_OF_MANY = 20_000
-_EXACT_SCENARIOS = range(13, 17)
-_MOST_EXACT_PAIRS = 200
+_MOST_PAIRS = 20_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Contest:
         methods: those that are compared, least error first.
         left_out: method → why it is not compared.
         n_scenarios: on which they are.
-        n_seeds: likewise.
+        n_seeds: of each of these scenarios.
         over: what varies in `pairs` and `intervals`: seeds, where there are several.
         intervals: from ``statistics.intervals``, RMSE alone, in the order of `methods`.
         pairs: from ``statistics.compare_methods``; None where nothing can be compared.
@@ -49,6 +50,11 @@ class Contest:
         no_groups: why there are none.
         parts: from ``statistics.error_shares``; no rows where `no_parts` says why.
         no_parts: why there are none.
+        choice: the cells that are compared, and how many others there are.
+        contrary: methods that Wilcoxon's test tells from the first, but as the better ones: the first has the
+            lesser mean, they the lesser error by signed ranks.
+        equal_shares: RMSE of equal shares for all modalities on the same cells, against the truth that the
+            first method targets; NaN where the table does not say.
     """
 
     model: str
@@ -64,6 +70,9 @@ class Contest:
     no_groups: str = ""
     parts: pd.DataFrame = field(default_factory=pd.DataFrame)
     no_parts: str = ""
+    choice: Choice = field(default_factory=Choice)
+    contrary: tuple[str, ...] = ()
+    equal_shares: float = float("nan")
 
     def undecided(self, pairs: pd.DataFrame | None) -> tuple[str, ...]:
         """Return the methods that cannot be told from the first by tests of pairs, in order."""
@@ -78,8 +87,8 @@ class Contest:
 def hold(scores: pd.DataFrame, model: str) -> Contest:
     """Return what the table tells of the methods on a model.
 
-    Compared are the methods that have as many scores as any; each case that one of them lacks is left out for
-    all. Controls and methods that speak of pixels alone take no part.
+    Compared are methods on the cells that all of them have, chosen by ``cells.choose``. Controls and methods
+    that speak of pixels alone take no part.
 
     Args:
         scores: from ``benchmark.table.scores``.
@@ -87,64 +96,84 @@ def hold(scores: pd.DataFrame, model: str) -> Contest:
     """
     rows = scores[(scores["targets"] != CONTROL) & (scores["targets"] != PIXELS)]
     here = rows[rows["model"] == model]
-    complete, left_out = _complete(here)
-    if not complete:
-        return Contest(model, left_out=left_out, no_groups=_NOTHING, no_parts=_NOTHING)
+    if not len(here):
+        return Contest(model, no_groups=_NO_METHOD, no_parts=_NO_METHOD)
+    choice = _choose(here)
+    if not choice.methods:
+        return Contest(model, no_groups=choice.reason, no_parts=choice.reason, choice=choice)
     # A hundred thousand results have ten times as many rows, of which only these are compared.
-    mine = own_truth(here[here["method"].isin(complete)])
-    counted = counting(mine)
-    n_seeds = counted[list(SEEDS)].drop_duplicates().shape[0]
-    n_scenarios = counted[list(CASE)].drop_duplicates().shape[0]
-    over: Over = "seeds" if counted.groupby([*CASE, "method"])["data_seed"].count().max() > 1 else "scenarios"
+    mine = choice.rows(_counted(here))
+    over = choice.over
+    # Scenarios may have other seeds than each other: in a grid of all seeds these are gaps, and none else.
     found = intervals(mine, over=over, model=model, gaps="drop-case", confidence=CONFIDENCE)
     found = found[found["metric"] == "rmse"].sort_values("value", kind="stable").reset_index(drop=True)
     names = tuple(found["method"])
     several = len(names) > 1
+    n_scenarios = choice.cells[list(CASE)].drop_duplicates().shape[0]
     groups, no_groups = _groups(mine, model, len(names), n_scenarios)
-    scenario_pairs = groups.pairs if groups else None
-    if not groups and several and n_scenarios > 1 and _affordable(len(names), n_scenarios):
+    pairs = scenario_pairs = None
+    if several and over == "seeds":
+        pairs = compare_methods(mine, test="seeds", model=model, gaps="drop-case")
+    if groups:
+        scenario_pairs = groups.pairs
+    elif several and n_scenarios > 1 and _affordable(len(names)):
         scenario_pairs = compare_methods(mine, test="wilcoxon", model=model, gaps="drop-case")
-    parts, no_parts = _parts(rows, model, complete)
+    parts, no_parts = _parts(rows, model, choice)
     return Contest(
         model,
         names,
-        left_out,
+        choice.left_out,
         n_scenarios,
-        n_seeds,
+        choice.n_seeds,
         over,
         found,
-        compare_methods(mine, test="seeds", model=model, gaps="drop-case")
-        if several and over == "seeds"
-        else None,
+        pairs,
         scenario_pairs,
         groups,
         no_groups,
         parts,
         no_parts,
+        choice,
+        _contrary(mine, names, scenario_pairs),
+        pooled(mine.loc[mine["method"] == names[0], "rmse_uniform"]),
     )
 
 
-_NOTHING = "no result counts: methods failed, or the networks learnt too little"
+_NO_METHOD = "no method was run that speaks of modalities"
 
 
-def _complete(rows: pd.DataFrame) -> tuple[list[str], dict[str, str]]:
-    """Return the methods with as many counting scores as any, and why the others are left out."""
-    counts = counting(own_truth(rows)).groupby("method", sort=False).size()
-    most = int(counts.max()) if len(counts) else 0
-    complete, left_out = [], {}
-    for name in dict.fromkeys(rows["method"]):
-        count = int(counts.get(name, 0))
-        if count == most and most:
-            complete.append(name)
-        else:
-            left_out[name] = f"{count} of {most} scores"
-    return complete, left_out
+def _counted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that score a method against the truth that it targets."""
+    counted = counting(own_truth(rows))
+    return counted[counted["rmse"].notna()]
 
 
-def _affordable(n_methods: int, n_scenarios: int) -> bool:
-    """Return whether Wilcoxon's test of every pair takes seconds; its exact form takes 2ⁿ sums a pair."""
-    pairs = n_methods * (n_methods - 1) // 2
-    return pairs <= (_MOST_EXACT_PAIRS if n_scenarios in _EXACT_SCENARIOS else _MOST_PAIRS_OF_MANY)
+def _choose(rows: pd.DataFrame) -> Choice:
+    return choose(_counted(rows), tuple(dict.fromkeys(rows["method"])))
+
+
+def _contrary(rows: pd.DataFrame, names: Sequence[str], pairs: pd.DataFrame | None) -> tuple[str, ...]:
+    """Return the methods that Wilcoxon's test finds to err less than the first, whose mean error is less."""
+    if pairs is None:
+        return ()
+    squares = rows.assign(square=rows["rmse"] ** 2).pivot_table("square", list(CASE), "method")
+    first = names[0]
+    apart = pairs[pairs["differs"]]
+    apart = apart[(apart["better"] == first) | (apart["worse"] == first)]
+    others = {*apart["better"], *apart["worse"]} - {first}
+    return tuple(name for name in names if name in others and _rank_sum(squares[first] - squares[name]) > 0)
+
+
+def _rank_sum(differences: pd.Series) -> float:
+    """Return the sum of signed ranks of differences; those of 0 have none (Wilcoxon 1945)."""
+    values = np.round(differences.to_numpy(float), 12)
+    values = values[values != 0]
+    return float(np.sign(values) @ stats.rankdata(np.abs(values)))
+
+
+def _affordable(n_methods: int) -> bool:
+    """Return whether Wilcoxon's test of every pair takes seconds."""
+    return n_methods * (n_methods - 1) // 2 <= _MOST_PAIRS
 
 
 def _groups(rows: pd.DataFrame, model: str, n_methods: int, n_scenarios: int) -> tuple[Groups | None, str]:
@@ -152,23 +181,20 @@ def _groups(rows: pd.DataFrame, model: str, n_methods: int, n_scenarios: int) ->
         told = f"{n_methods} {'method' if n_methods == 1 else 'methods'} on {n_scenarios} "
         told += "scenario" if n_scenarios == 1 else "scenarios"
         return None, f"ranks need three methods and two scenarios or more; there are {told}"
-    if not _affordable(n_methods, n_scenarios):
-        return None, f"exact tests of {n_methods} methods on {n_scenarios} scenarios take too long for a page"
-    try:
-        return critical_difference(rows, model=model, gaps="drop-case"), ""
-    except ValueError as error:
-        return None, str(error)
+    if not _affordable(n_methods):
+        return None, f"tests of all pairs of {n_methods} methods take too long for a page"
+    return critical_difference(rows, model=model, gaps="drop-case"), ""
 
 
-def _parts(rows: pd.DataFrame, model: str, complete: list[str]) -> tuple[pd.DataFrame, str]:
+def _parts(rows: pd.DataFrame, model: str, choice: Choice) -> tuple[pd.DataFrame, str]:
     if model == models.ORACLE:
         return pd.DataFrame(), "on the true decision function all error is the method's own"
-    exact, _ = _complete(rows[rows["model"] == models.ORACLE])
-    both = [name for name in complete if name in exact]
-    if not both:
+    exact = choice.rows(rows[rows["model"] == models.ORACLE])
+    both = _choose(exact)
+    if not both.methods:
         return pd.DataFrame(), "no method was scored on the true decision function, too"
     try:
-        chosen = rows[rows["method"].isin(both) & rows["model"].isin((model, models.ORACLE))]
-        return error_shares(own_truth(chosen), model=model, gaps="drop-case"), ""
+        chosen = both.rows(_counted(rows[rows["model"].isin((model, models.ORACLE))]))
+        return error_shares(chosen, model=model, gaps="drop-case"), ""
     except ValueError as error:
         return pd.DataFrame(), str(error)

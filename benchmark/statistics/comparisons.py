@@ -146,12 +146,24 @@ def signed_rank_test(differences: ArrayLike) -> float:
     if len(values) > _MOST_EXACT:
         found = stats.wilcoxon(values, method="approx")
         return float(found.pvalue)  # pyright: ignore[reportAttributeAccessIssue]
-    ranks = stats.rankdata(np.round(np.abs(values), 12))
-    signs = (np.arange(2 ** len(ranks))[:, None] >> np.arange(len(ranks))) & 1
-    sums = signs @ ranks
-    seen = float(ranks[values > 0].sum())
-    centre = ranks.sum() / 2
-    return float((np.abs(sums - centre) >= abs(seen - centre) - 1e-9).mean())
+    # Twice the ranks are whole, with ties, too: sums of them can be counted.
+    ranks = np.rint(2 * stats.rankdata(np.round(np.abs(values), 12))).astype(int)
+    counts = _rank_sums(ranks)
+    # The distance from the mean, doubled once more so that it is whole.
+    distance = np.abs(2 * np.arange(len(counts)) - ranks.sum())
+    return float(counts[distance >= distance[ranks[values > 0].sum()]].sum() / counts.sum())
+
+
+def _rank_sums(ranks: NDArray[np.int_]) -> Array:
+    """Return in how many ways signs of whole ranks ``[n]`` give each sum of positive ones, 0 to the total.
+
+    Rank by rank, a sum is come by with the rank or without it: n × total steps in place of 2ⁿ sums.
+    """
+    counts = np.zeros(int(ranks.sum()) + 1)
+    counts[0] = 1
+    for rank in ranks:
+        counts[rank:] = counts[rank:] + counts[: len(counts) - rank]
+    return counts
 
 
 _MOST_EXACT = 16

@@ -12,9 +12,13 @@ import synthetic
 from benchmark import findings, statistics, table
 from benchmark.findings import ALL, OWN, tables
 from benchmark.findings import boards as boards_module
-from benchmark.findings.answer import shown
+from benchmark.findings import contest as contest_module
+from benchmark.findings.answer import answer, shown, warnings
 from benchmark.findings.boards import work_out
+from benchmark.findings.cells import balanced
+from benchmark.findings.contest import hold
 from benchmark.findings.fusion import by_modality, by_number, by_subset
+from benchmark.statistics.grid import CASE, SEEDS
 from benchmark.store import Result, Store
 
 TRUTHS = ("gradient", "shapley")
@@ -168,6 +172,233 @@ def test_methods_with_gaps_are_not_compared_and_named(runs, tmp_path):
     assert "2 methods" in contest.no_groups
 
 
+def of_net(scores):
+    """Return the contest and the answer of the model 'net'."""
+    contest = hold(scores, "net")
+    return contest, answer(contest, work_out(scores).board(model="net"))
+
+
+def lacking(scores, places):
+    """Return scores in which methods failed on scenarios."""
+    failed = [pair in places for pair in zip(scores["method"], scores["scenario"], strict=True)]
+    return scores.assign(
+        status=np.where(failed, "failed", scores["status"]), rmse=scores["rmse"].mask(failed)
+    )
+
+
+EIGHT = tuple(f"case-{k}" for k in range(8))
+
+
+def test_methods_without_a_cell_in_common_are_not_compared(runs, tmp_path):
+    parts = (runs.scores(cases=EIGHT[:2]), runs.scores(cases=EIGHT[2:4]))
+    folders = [
+        runs.write(tmp_path / name, rows[rows["method"] == name])
+        for name, rows in zip(("alpha", "beta"), parts, strict=True)
+    ]
+    found = findings.read(folders)
+    contest = found.contests["net"]
+    assert (contest.methods, contest.groups) == ((), None)
+    assert "half of the 6 that alpha has" in contest.no_groups
+    assert contest.no_groups in found.answer[0].headline
+    assert found.boards.board()["low"].notna().all()
+
+
+def test_methods_with_one_cell_in_common_are_compared_on_it(runs):
+    scores = runs.scores(cases=EIGHT[:2])
+    alpha = (scores["method"] == "alpha") & (scores["scenario"] == "case-0") & (scores["data_seed"] < 2)
+    beta = (scores["method"] == "beta") & (scores["data_seed"] == 0)
+    contest, told = of_net(scores[alpha | beta])
+    assert contest.methods == ("alpha", "beta")
+    assert (contest.n_scenarios, contest.n_seeds, contest.pairs, contest.scenario_pairs) == (1, 1, None, None)
+    assert "of 1 scenario (1 of 3 cases), alpha stands first" in told.headline
+    assert "nothing says how surely" in told.headline
+    assert any("one scenario with one seed" in line for line in told.details)
+
+
+def test_scenarios_and_seeds_are_those_that_are_compared(runs):
+    scores = lacking(runs.scores(cases=EIGHT), {("alpha", "case-0"), ("beta", "case-1"), ("gamma", "case-2")})
+    contest, told = of_net(scores)
+    assert contest.methods == ("alpha", "beta", "gamma")
+    assert (contest.n_scenarios, contest.n_seeds) == (5, 3)
+    assert set(contest.intervals["n_scenarios"]) == {5}
+    assert "of 5 scenarios (15 of 24 cases)" in told.headline
+    assert any(line.startswith("9 of 24 cases") for line in told.details)
+    # On the oracle, each failed likewise.
+    assert set(contest.parts["method"]) == {"alpha", "beta", "gamma"}
+
+
+def test_one_estimator_makes_intervals_and_leaderboards(runs):
+    scores = runs.scores(cases=EIGHT[:2], methods={"alpha": "gradient", "beta": "shapley"})
+    first = scores["scenario"] == "case-0"
+    scores.loc[first & (scores["data_seed"] > 0), "learnt"] = 0.1
+    alpha = scores["method"] == "alpha"
+    scores["rmse"] = np.select([first & alpha, first, alpha], [0.3, 0.2, 0.12], 0.14) * (
+        1 + 0.01 * scores["data_seed"]
+    )
+    contest, told = of_net(scores)
+    board = work_out(scores).board(model="net")
+    # Pooled, beta is first; on the scenario with three seeds, alpha.
+    assert (board["method"][0], contest.methods[0]) == ("beta", "alpha")
+    assert board["low"].isna().all()
+    assert (contest.n_scenarios, contest.n_seeds) == (1, 3)
+    assert "of 1 scenario (3 of 4 cases)" in told.headline
+    assert any("leaderboard pools all" in line and "beta first" in line for line in told.details)
+    rows = scores[(scores["model"] == "net") & (scores["learnt"] > 0.5)]
+    mine = table.own_truth(contest.choice.rows(rows))
+    pooled = mine.groupby("method")["rmse"].apply(lambda it: np.sqrt((it**2).mean()))
+    assert contest.intervals.set_index("method")["value"].to_dict() == pytest.approx(pooled.to_dict())
+
+
+def test_a_complete_contest_has_the_numbers_of_the_board(runs):
+    scores = runs.scores(cases=EIGHT)
+    scores.loc[(scores["scenario"] == "case-3"), "learnt"] = 0.1
+    contest, told = of_net(scores)
+    board = work_out(scores).board(model="net").set_index("method").loc[list(contest.methods)]
+    expected = contest.intervals.set_index("method")
+    np.testing.assert_allclose(board[["rmse", "low", "high"]], expected[["value", "low", "high"]], rtol=1e-12)
+    assert "of these 7 scenarios" in told.headline
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_ranks_that_contradict_the_mean_leave_no_winner(runs, n_seeds):
+    cases = [f"case-{k}" for k in range(20)]
+    scores = runs.scores(cases=cases, n_seeds=n_seeds, noise=0.0)
+    k = pd.Series({case: place for place, case in enumerate(cases)})[scores["scenario"]].to_numpy()
+    level = {"alpha": 0.2 + 1e-4 * k, "beta": np.where(k < 19, 0.1 + 1e-3 * k, 0.9), "gamma": 0.95}
+    for name, values in level.items():
+        scores["rmse"] = np.where(scores["method"] == name, values, scores["rmse"])
+    scores["rmse"] *= 1 + 0.001 * scores["data_seed"]
+    contest, told = of_net(scores)
+    assert contest.methods == ("alpha", "beta", "gamma")
+    assert contest.groups.ranks["beta"] < contest.groups.ranks["alpha"]
+    assert not contest.undecided(contest.scenario_pairs)
+    assert contest.contrary == ("beta",)
+    said = " ".join(told.details) if n_seeds > 1 else told.headline
+    assert "mean and ranks disagree on beta" in said
+    assert "errs less by ranks and more in the mean" in said
+    assert "It holds" not in " ".join(told.details)
+    assert told.is_alone == (n_seeds > 1)
+
+
+def test_no_order_is_said_to_hold_that_seeds_leave_open(runs):
+    scores = runs.scores(cases=EIGHT, methods={"alpha": "gradient", "beta": "shapley"})
+    shift = 0.03 * (scores["data_seed"] - 1)
+    scores["rmse"] = np.sqrt(np.where(scores["method"] == "alpha", 0.04 - shift, 0.044 + shift))
+    contest, told = of_net(scores)
+    assert contest.undecided(contest.pairs) == ("beta",)
+    assert contest.undecided(contest.scenario_pairs) == ()
+    assert "no single method stands apart" in told.headline
+    assert "On other scenarios like these, alpha can be told from every other method" in told.details[-1]
+    assert "It holds" not in told.details[-1]
+
+
+def test_the_order_holds_where_both_tests_say_so(runs):
+    scores = runs.scores(cases=EIGHT, methods={"alpha": "gradient", "beta": "shapley"}, noise=0.01)
+    told = of_net(scores)[1]
+    assert "alpha has an RMSE of" in told.headline
+    assert "the two can be told apart over 3 seeds (a paired t test, level 0.05)" in told.headline
+    assert told.details[-1].startswith("It holds on other scenarios like these, too (Wilcoxon's test over 8")
+    assert "pairs" not in told.details[-1]
+
+
+def test_one_complete_method_is_compared_where_the_others_were_scored(runs):
+    scores = runs.scores(cases=EIGHT)
+    contest, told = of_net(lacking(scores, {("beta", "case-0"), ("gamma", "case-0")}))
+    assert contest.methods == ("alpha", "beta", "gamma")
+    assert "7 scenarios (21 of 24 cases)" in told.headline
+    few = lacking(scores, {(name, case) for name in ("beta", "gamma") for case in EIGHT[:5]})
+    contest, told = of_net(few)
+    assert not contest.methods
+    assert "alone was scored" not in told.headline
+    assert "half of the 24 that alpha has" in told.headline
+
+
+def test_a_method_alone_is_said_to_be_and_has_no_order(runs):
+    scores = runs.scores(cases=EIGHT)
+    contest, told = of_net(lacking(scores, {(name, case) for name in ("beta", "gamma") for case in EIGHT}))
+    assert "alpha alone was scored" in told.headline
+    assert contest.left_out == {"beta": "0 of 24 scores", "gamma": "0 of 24 scores"}
+    assert "other scenarios" not in " ".join(told.details)
+
+
+def test_many_methods_on_many_scenarios_are_told_apart(runs):
+    methods = {f"method-{k}": TRUTHS[k % 2] for k in range(22)}
+    cases = [f"case-{k}" for k in range(14)]
+    contest, told = of_net(runs.scores(models=["net"], methods=methods, cases=cases, n_seeds=1))
+    assert (contest.no_groups, len(contest.scenario_pairs)) == ("", 231)
+    assert "nothing says how surely" not in told.headline
+
+
+def test_tests_that_take_too_long_are_said_to(runs, monkeypatch):
+    monkeypatch.setattr(contest_module, "_MOST_PAIRS", 2)
+    contest, told = of_net(runs.scores(cases=EIGHT))
+    assert "3 methods take too long" in contest.no_groups
+    assert told.details[-1] == (
+        f"Whether the order holds on other scenarios is not known: {contest.no_groups}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "over"),
+    [
+        ("data_seed", {"case-0": [0], "case-1": [1]}, "scenarios"),
+        ("data_seed", {"case-0": [0, 1], "case-1": [7, 8]}, "seeds"),
+        ("train_seed", {"case-0": [0, 1], "case-1": [0, 1]}, "seeds"),
+        ("data_seed", {"case-0": [0, 1], "case-1": [0], "case-2": [0]}, "scenarios"),
+    ],
+)
+def test_boards_and_contests_know_the_same_seeds(runs, column, values, over):
+    frame = runs.scores(cases=list(values), n_seeds=1)
+    parts = [
+        frame[frame["scenario"] == case].assign(**{column: seed})
+        for case, seeds in values.items()
+        for seed in seeds
+    ]
+    scores = pd.concat(parts, ignore_index=True)
+    scores["rmse"] *= np.exp(0.1 * np.random.default_rng(0).standard_normal(len(scores)))
+    contest, _ = of_net(scores)
+    assert work_out(scores).over == contest.over == over
+    assert contest.n_seeds == (2 if over == "seeds" else 1)
+    assert contest.n_scenarios == len(values)
+    assert contest.intervals[["low", "high"]].notna().all(axis=None)
+
+
+def test_cells_are_balanced_such_that_most_stay():
+    def cells(sizes):
+        rows = [(f"s{i}", "ct", "x", k, k, 0) for i, n in enumerate(sizes) for k in reversed(range(n))]
+        return pd.DataFrame(rows, columns=[*CASE, *SEEDS])
+
+    for sizes in ([3, 3, 2], [3, 1, 1, 1], [2, 1], [1, 1], [5], [4, 3, 3, 3]):
+        kept, n_seeds = balanced(cells(sizes))
+        most = max(k * sum(size >= k for size in sizes) for k in range(1, 6))
+        assert len(kept) == most
+        assert set(kept.groupby("scenario").size()) == {n_seeds}
+        assert kept["data_seed"].max() == n_seeds - 1
+    assert balanced(cells([3, 3, 2]))[1] == 3
+    assert balanced(cells([]))[1] == 0
+
+
+def test_one_is_not_many_and_none_is_no_place(runs):
+    contest, told = of_net(runs.scores(cases=EIGHT[:1]))
+    assert "networks of this scenario, " in told.headline
+    assert "not known: that takes two or more" in told.details[-1]
+    controls = runs.scores(methods={"uniform": "control"})
+    contest, told = of_net(controls)
+    assert contest.no_groups.startswith("no method was run")
+    assert "on the trained net networks: no method was run" in told.headline
+    assert "0 scenarios" not in told.headline
+
+
+def test_warnings_name_what_tells_networks_apart(runs):
+    scores = pd.concat([runs.scores(), runs.scores().assign(images="organamnist")])
+    low = (scores["scenario"] == "xor") & (scores["images"] == "organamnist") & (scores["data_seed"] == 1)
+    told = warnings(table.fidelity(scores.assign(learnt=np.where(low, 0.1, 0.9))), {})
+    assert told == ("1 of 18 networks learnt too little and do not count: net on xor (organamnist).",)
+    scores = runs.scores()
+    told = warnings(table.fidelity(scores.assign(learnt=np.where(scores["scenario"] == "xor", 0.1, 0.9))), {})
+    assert told[0].endswith("do not count: net on xor.")
+
+
 def test_nothing_that_counts_has_an_answer_that_says_so(runs, tmp_path):
     scores = runs.scores()
     scores.loc[scores["model"] == "net", "learnt"] = 0.1
@@ -232,6 +463,33 @@ def test_a_cell_in_two_runs_is_refused(runs, tmp_path):
         findings.read(runs)
     with pytest.raises(ValueError, match="must not share a cell"):
         findings.read([runs[0], runs[0]])
+
+
+def test_a_cell_done_in_one_run_and_failed_in_another_is_refused(runs, tmp_path):
+    scores = runs.scores(cases=["xor"])
+    again = lacking(scores, {("beta", "xor")})
+    again = again[again["status"] == "failed"].drop_duplicates(["model", "data_seed"]).assign(estimand="")
+    folders = [
+        runs.write(tmp_path / name, rows)
+        for name, rows in (("a", scores[scores["method"] != "gamma"]), ("b", again))
+    ]
+    with pytest.raises(
+        ValueError, match=r"must not share a cell.*beta on xor, oracle, seed 0 in .*a and in .*b:"
+    ):
+        findings.read(folders)
+    both = pd.concat([scores[scores["method"] == "alpha"], again])  # of one run, and no other's
+    assert len(findings.read([runs.write(tmp_path / "c", both)]).scores) == len(both)
+    others = runs.write(tmp_path / "d", scores[scores["method"] == "gamma"])
+    assert len(findings.read([tmp_path / "c", others]).runs) == 2
+
+
+def test_tables_with_a_header_alone_are_empty(runs, tmp_path):
+    run = runs.write(tmp_path / "run", runs.scores(), balance=runs.balance()[:0], missing=runs.missing()[:0])
+    found = findings.read([run])
+    assert (len(found.balance), len(found.missing)) == (0, 0)
+    assert found.balance["drop"].dtype == float
+    other = runs.write(tmp_path / "other", runs.scores(cases=["xor-2"]), balance=runs.balance())
+    assert len(findings.read([run, other]).balance) == len(runs.balance())
 
 
 def test_a_folder_without_scores_is_refused(tmp_path):

@@ -1,5 +1,8 @@
 """What a table of scores tells: hand-worked values, scipy, and laws."""
 
+import itertools
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -304,6 +307,24 @@ def test_the_signed_rank_test_is_scipys_where_nothing_is_tied():
         method = "exact" if n <= 16 else "approx"
         expected = stats.wilcoxon(values, method=method).pvalue
         assert statistics.signed_rank_test(values) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", range(1, 13))
+def test_the_signed_rank_test_counts_what_all_signs_give(n):
+    values = np.random.default_rng(n).integers(-4, 5, n).astype(float)  # many ties
+    nonzero = values[values != 0]
+    ranks = stats.rankdata(np.abs(nonzero))
+    sums = np.array([signs @ ranks for signs in itertools.product((0, 1), repeat=len(ranks))])
+    far = np.abs(sums - ranks.sum() / 2) >= abs(ranks[nonzero > 0].sum() - ranks.sum() / 2)
+    assert statistics.signed_rank_test(values) == far.mean()
+
+
+def test_exact_signed_ranks_of_a_pair_take_no_time():
+    values = np.random.default_rng(0).standard_normal(16)
+    start = time.process_time()
+    for _ in range(200):  # 2¹⁶ sums each, one by one, take three seconds
+        statistics.signed_rank_test(values)
+    assert time.process_time() - start < 0.5
 
 
 def test_the_signed_rank_test_is_exact_with_ties():

@@ -10,13 +10,18 @@ from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
 from benchmark.report.text import chance_note, number
 
+_HEADING = "# Which method should you believe?"
+
+FIRST_LINES = {".md": f"{_HEADING}\n", ".csv": "model,method,targets,rank,rmse,"}
+"""Suffix → what the file of a report begins with, and others do not."""
+
 _HEAD = ["method", "model", "targets", "rank", "RMSE ↓", "interval", "skill ↑", "RBO ↑", "RBO corr. ↑"]
 _HEAD += ["chance RBO", "on oracle", "scenarios", "calls", "seconds", "failed", "skipped"]
 
 
 def summary_markdown(findings: Findings) -> str:
     """Return the answer, what it rests on, and the leaderboard of every model."""
-    parts = ["# Which method should you believe?"]
+    parts = [_HEADING]
     parts += [f"**Beware:** {escape(line)}" for line in findings.warnings]
     for answer in findings.answer:
         parts.append(escape(answer.headline))

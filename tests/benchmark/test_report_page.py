@@ -344,6 +344,29 @@ def test_the_command_refuses_what_is_no_page(runs, tmp_path):
         report_command.report([run], out=tmp_path / "page.txt")
 
 
+@pytest.mark.parametrize("name", ["scores", "missing", "Leaderboard", "README"])
+def test_the_command_replaces_no_file_that_is_not_a_reports(runs, tmp_path, name):
+    run = runs.write(tmp_path / "run", runs.scores(n_seeds=1), missing=runs.missing())
+    (run / "README.md").write_text("# Mine\n")
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    with pytest.raises(ValueError, match="choose another name"):
+        report_command.report([run], out=run / f"{name}.html")
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("suffix", [".md", ".csv"])
+def test_a_report_replaces_its_own_files_alone(runs, tmp_path, suffix):
+    run = runs.write(tmp_path / "run", runs.scores(n_seeds=1, methods={"alpha": "gradient"}))
+    report_command.report([run])
+    report_command.report([run])
+    (run / f"report{suffix}").write_text("mine\n")
+    (run / "report.html").write_text("as it was")
+    with pytest.raises(ValueError, match=rf"Got .*report{suffix}', which no report wrote: move it"):
+        report_command.report([run])
+    assert (run / f"report{suffix}").read_text() == "mine\n"
+    assert (run / "report.html").read_text() == "as it was"
+
+
 def test_markdown_and_csv_hold_hostile_names(runs, tmp_path):
     scores = runs.scores(methods={HOSTILE: "gradient", **runs.targets})
     found = findings.read([runs.write(tmp_path / "run", scores)])

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -25,6 +25,7 @@ from benchmark.report.figures.intervals import draw_intervals
 from benchmark.report.figures.truth_and_estimate import draw_importances
 from benchmark.statistics import intervals
 from benchmark.store import CONTROL
+from benchmark.table import by_images
 from synthetic.names import printable
 
 Made = TypeVar("Made")
@@ -54,7 +55,7 @@ def figures(found: Findings) -> Iterator[Item[Figure]]:
     for model, contest in found.contests.items():
         yield from _of_model(found, model, contest)
     if len(found.missing):
-        for suffix, rows in _in_parts(found.missing, missing.MOST_SCENARIOS):
+        for suffix, rows in _in_parts(by_images(found.missing), missing.MOST_SCENARIOS):
             yield Item(f"missing-accuracy{suffix}", partial(missing.draw_missing, rows))
         yield Item("missing-regret", partial(missing.draw_regret, found.missing))
     else:
@@ -62,7 +63,7 @@ def figures(found: Findings) -> Iterator[Item[Figure]]:
     if not len(found.balance):
         yield Item("balance, balance-alone", None, _NO_BALANCE)
         return
-    for suffix, rows in _in_parts(found.balance, balance.MOST_SCENARIOS):
+    for suffix, rows in _in_parts(by_images(found.balance), balance.MOST_SCENARIOS):
         yield Item(f"balance{suffix}", partial(balance.draw_balance, rows))
     alone = len(found.balance["alone"].dropna()) > 0
     draw = partial(balance.draw_alone, found.balance) if alone else None
@@ -101,7 +102,7 @@ def _of_model(found: Findings, model: str, contest: Contest) -> Iterator[Item[Fi
     if not len(shares):
         yield Item(f"importances-{name}", None, f"no run has an importances.csv with {model}")
     methods = [method for method in scored["method"] if method in set(shares["method"])]
-    for suffix, rows in _in_parts(shares, balance.MOST_SCENARIOS, by=["scenario"]):
+    for suffix, rows in _in_parts(shares, balance.MOST_SCENARIOS):
         draw = partial(draw_importances, rows, title="", methods=methods, labels={})
         yield Item(f"importances-{name}{suffix}", draw)
 
@@ -140,13 +141,11 @@ def _rows_of(errors: pd.DataFrame, model: str, board: pd.DataFrame) -> pd.DataFr
     return rows.reindex([name for name in board["method"] if name in rows.index]).dropna(axis=1, how="all")
 
 
-def _in_parts(
-    table: pd.DataFrame, size: int, by: Sequence[str] = ("scenario", "images")
-) -> Iterator[tuple[str, pd.DataFrame]]:
+def _in_parts(table: pd.DataFrame, size: int) -> Iterator[tuple[str, pd.DataFrame]]:
     """Return the rows of so many scenarios at a time, each with the end of a name that tells them apart."""
     if not len(table):
         return
-    number = table.groupby(list(by), sort=False).ngroup() // size
+    number = table.groupby("scenario", sort=False).ngroup() // size
     several = len(set(number)) > 1
     for part in dict.fromkeys(number):
         yield f"-{part + 1}" if several else "", table.loc[number == part]

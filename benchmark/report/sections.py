@@ -138,6 +138,12 @@ def _subsets(findings: Findings) -> pd.DataFrame:
     return frame.reset_index() if len(frame) else frame
 
 
+def title_of(run: Run) -> str:
+    """Return a run's title, with the features that it was told to make: runs may differ in nothing else."""
+    features = run.manifest.get("features")
+    return f"{run.title}, features {features}" if isinstance(features, str) and features else run.title
+
+
 def _run_facts(run: Run) -> dict[str, Any]:
     """Return what to know to make a run again, in words."""
     manifest = run.manifest
@@ -153,7 +159,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "machine": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value),
     }
     return {
-        "title": run.title,
+        "title": title_of(run),
         "command": run.command,
         "facts": {name: _plain(value) for name, value in facts.items() if value},
     }

@@ -8,6 +8,7 @@ from benchmark.findings import Findings
 from benchmark.findings.answer import shown
 from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
+from benchmark.report.sections import title_of
 from benchmark.report.text import chance_note, number
 
 _HEADING = "# Which method should you believe?"
@@ -36,7 +37,7 @@ def summary_markdown(findings: Findings) -> str:
             f"Intervals: 95 %, over {boards.over}. Without a rank: not scored on as many results as others. "
             + chance_note(findings.scores)
         )
-    made = [f"- {escape(run.title)}: {code(run.command)}" for run in findings.runs if run.command]
+    made = [f"- {escape(title_of(run))}: {code(run.command)}" for run in findings.runs if run.command]
     parts += ["## Made by", "\n".join(made)] if made else []
     return "\n\n".join(parts) + "\n"
 

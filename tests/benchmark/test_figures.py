@@ -567,6 +567,17 @@ def test_too_many_scenarios_are_counted():
     assert "Balance of modalities: 12 of 13 scenarios" in [text.get_text() for text in figure.texts]
 
 
+def test_kinds_of_features_have_a_panel_each():
+    rows, shares_of = missing_rows(1), balance_rows(1)
+    rows = pd.concat([rows, rows.assign(features="pca", accuracy=0.5)])
+    figure = missing.draw_missing(rows)
+    names = ["case-0 on phantom (anatomy)", "case-0 on phantom (pca)"]
+    assert [panel.get_title("left").replace("\n", " ") for panel in figure.axes] == names
+    assert set(figure.axes[1].lines[1].get_ydata()) == {0.5}
+    figure = balance.draw_balance(pd.concat([shares_of, shares_of.assign(features="pca")]))
+    assert [panel.get_title("left").replace("\n", " ") for panel in figure.axes] == names
+
+
 def test_regrets_are_means_by_subset_small_ones_first():
     rows = missing_rows()
     ((names, found),) = missing.regrets(rows).items()

@@ -275,6 +275,38 @@ def test_a_page_of_less_is_a_page(runs, tmp_path, name, options):
     assert parsed.texts["answer"].strip()
 
 
+def test_runs_that_differ_in_features_alone_are_told_apart(runs, tmp_path):
+    manifest = {"suite": "paper", "images": ["phantom"]}
+    scores = runs.scores(n_seeds=1, cases=["xor"])
+    keys = ["scenario", "images", "features", "model", "method", "estimand", "status"]
+    shares = scores[[*keys, "data_seed", "train_seed"]].assign(modality="a", truth=0.5)
+    folders = [
+        runs.write(
+            tmp_path / features,
+            scores.assign(features=features),
+            manifest=manifest | {"features": features},
+            importances=shares.assign(features=features, estimate=estimate),
+            missing=runs.missing().assign(features=features),
+            balance=runs.balance().assign(features=features),
+        )
+        for features, estimate in (("autoencoder", 0.2), ("pca", 0.8))
+    ]
+    found, text = render(*folders)
+    names = ["xor on phantom (autoencoder)", "xor on phantom (pca)"]
+    assert list(found.heat.columns) == names
+    told = found.shares[(found.shares["method"] == "alpha") & (found.shares["model"] == "net")]
+    assert dict(zip(told["scenario"], told["mean"], strict=True)) == dict(zip(names, (0.2, 0.8), strict=True))
+    for means in (found.subset_means.reset_index(), found.balance_means):
+        assert {name.partition(" on ")[2] for name in means["scenario"]} == {
+            "phantom (autoencoder)",
+            "phantom (pca)",
+        }
+    heading = text.split("<h1>")[1].split("</h1>")[0]
+    assert "features autoencoder" in heading
+    assert "features pca" in heading
+    assert "phantom (pca)" in Page(text).texts["missing"]
+
+
 def test_networks_that_learnt_nothing_make_a_page(runs, tmp_path):
     scores = runs.scores()
     scores.loc[scores["model"] == "net", "learnt"] = 0.2

@@ -20,6 +20,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from numpy.typing import ArrayLike
 
 from benchmark.report.palette import PALETTE, look
+from benchmark.table import by_images
 from synthetic.names import printable, shortened
 
 COLUMN, PAGE = 3.5, 7.0
@@ -229,6 +230,12 @@ def legend(figure: Figure, keys: Sequence[Line2D], *, heading: str = "") -> None
     placed.get_title().set_color(PALETTE.ink)
     for text in placed.get_texts():
         text.set_parse_math(False)
+
+
+def told_apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with scenarios such that each is of one image source and one kind of features."""
+    kinds = rows[["scenario", "images", "features"]].drop_duplicates()
+    return by_images(rows) if kinds.duplicated("scenario").any() else rows
 
 
 def check_columns(frame: pd.DataFrame, what: str, columns: Iterable[str]) -> None:

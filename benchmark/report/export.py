@@ -23,6 +23,8 @@ from benchmark.report.figures.estimands import draw_estimands
 from benchmark.report.figures.heat_map import draw_heat_map
 from benchmark.report.figures.intervals import draw_intervals
 from benchmark.report.figures.truth_and_estimate import draw_importances
+from benchmark.report.sections import in_order
+from benchmark.report.standing import has_rank
 from benchmark.statistics import intervals
 from benchmark.store import CONTROL
 from benchmark.table import by_images
@@ -91,7 +93,7 @@ def _of_model(found: Findings, model: str, contest: Contest) -> Iterator[Item[Fi
     draw = partial(draw_cost, scored) if len(scored["model_calls"].dropna()) else None
     yield Item(f"cost-{name}", draw, "" if draw else "no method has a score and a number of model calls")
     for what, errors in (("heat-map", found.heat), ("estimands", found.estimands)):
-        rows = _rows_of(errors, model, board)
+        rows = _rows_of(found, errors, model)
         if not len(rows):
             yield Item(f"{what}-{name}", None, _NOTHING)
         elif what == "heat-map":
@@ -133,12 +135,14 @@ def rbo_note(scores: pd.DataFrame, board: pd.DataFrame) -> str:
     )
 
 
-def _rows_of(errors: pd.DataFrame, model: str, board: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a model, in the order of its leaderboard, without columns that it has nothing in."""
+def _rows_of(found: Findings, errors: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return the rows of a model, in the order of a page, without columns that it has nothing in."""
     if not len(errors) or model not in errors.index.get_level_values("model"):
         return pd.DataFrame()
     rows = errors.xs(model, level="model")
-    return rows.reindex([name for name in board["method"] if name in rows.index]).dropna(axis=1, how="all")
+    return rows.reindex([name for name in in_order(found, model) if name in rows.index]).dropna(
+        axis=1, how="all"
+    )
 
 
 def _in_parts(table: pd.DataFrame, size: int) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -161,7 +165,8 @@ def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
     for model in found.contests:
         board = found.boards.board(model=model)
         name, on = file_name(model), latex.escape(model)
-        controls = list(board.loc[board["targets"] == CONTROL, "method"])
+        controls = [method for method, target in found.targets.items() if target == CONTROL]
+        ranked = set(board.loc[has_rank(board), "method"])
         yield Item(
             f"leaderboard-{name}",
             partial(
@@ -178,7 +183,7 @@ def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
             "heat-map": f"Pooled RMSE on {on} in every scenario, against the truth that is targeted.",
         }
         for what, errors in (("estimands", found.estimands), ("heat-map", found.heat)):
-            rows = _rows_of(errors, model, board)
+            rows = _rows_of(found, errors, model)
             make = partial(
                 latex.matrix_latex,
                 rows,
@@ -186,6 +191,7 @@ def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
                 caption=captions[what],
                 label=f"tab:{what}-{name}",
                 controls=controls,
+                without_rank=[method for method in found.targets if method not in ranked],
                 targets=found.targets if what == "estimands" else None,
             )
             yield Item(f"{what}-{name}", make) if len(rows) else Item(f"{what}-{name}", None, _NOTHING)

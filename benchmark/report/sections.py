@@ -90,13 +90,13 @@ def _heat_rows(
     if model not in frame.index.get_level_values(0):
         return
     here = frame.loc[model]
-    for method in _in_order(findings, model):
+    for method in in_order(findings, model):
         if method in here.index:
             values = here.loc[method].to_numpy(float).tolist()
             yield method, [(error(value) if not math.isnan(value) else "", depth(value)) for value in values]
 
 
-def _in_order(findings: Findings, model: str) -> list[str]:
+def in_order(findings: Findings, model: str) -> list[str]:
     """Return the methods of a model as its leaderboard has them, then what the leaderboard leaves out."""
     board = list(findings.boards.board(model=model)["method"])
     return [*board, *(name for name in findings.targets if name not in board)]
@@ -111,7 +111,7 @@ def _estimands(findings: Findings) -> dict[str, Any]:
         if model not in frame.index.get_level_values(0):
             continue
         here, rows = frame.loc[model], []
-        for method in _in_order(findings, model):
+        for method in in_order(findings, model):
             target = findings.targets[method]
             if method not in here.index or target == CONTROL:
                 continue

@@ -444,6 +444,23 @@ def test_costs_are_drawn_where_they_are():
     assert panel.get_xscale() == "log"
 
 
+def test_a_method_without_a_rank_is_open_and_not_on_the_front():
+    methods = board()[~board()["method"].isin(CONTROLS)]
+    best = methods["method"].iloc[0]
+    figure = draw_cost(methods.assign(rank=[np.nan, 1.0, 2.0, 3.0, 4.0]))
+    rest = methods.iloc[1:]
+    (rings,) = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
+    front = rest.iloc[pareto_front(rest["model_calls"], rest["rmse"])]
+    np.testing.assert_allclose(rings.get_xydata(), front[["model_calls", "rmse"]])
+    (hollow,) = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == PALETTE.paper]
+    np.testing.assert_allclose(
+        hollow.get_xydata(), methods.loc[methods["method"] == best, ["model_calls", "rmse"]]
+    )
+    assert "Open: no rank" in figure.get_supxlabel()
+    figure = draw_cost(methods.assign(rank=np.nan))
+    assert "Pareto front" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_a_method_without_calls_is_named():
     rows = board().copy()
     rows.loc[rows["method"] == "gradient", "model_calls"] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from synthetic.cache import replacing
 from synthetic.names import printable
 
 _NAME = "report.html"
+_OF_A_RUN = ("scores", "importances", "parts", "pixels", "missing", "balance", "leaderboard")
+"""Names of a run's own tables, which a file beside a page never takes."""
 
 
 def report(
@@ -54,14 +57,18 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Written:
         runs: folders of runs.
         out: the page's file or folder; None for the first run's folder.
 
+    Files of an earlier report are replaced; whatever else has the names of the files beside the page is not.
+
     Raises:
-        ValueError: if a run cannot be read, two share results, or the file's name is none of a page.
+        ValueError: if a run cannot be read, two share results, the file's name is none of a page, or what
+            stands beside it is not a report's.
     """
     from benchmark import findings  # noqa: PLC0415 - drawing takes a second to load
     from benchmark.report import page, slots  # noqa: PLC0415
     from benchmark.report.summary import board_csv, summary_markdown  # noqa: PLC0415
 
     file = _file(runs, out)
+    _check_beside(file)
     found = findings.read(runs)
     figures, left_out = slots.draw(found)
     _write(file, page.render(found, figures=figures, left_out=left_out))
@@ -81,6 +88,35 @@ def _file(runs: Sequence[Path], out: Path | None) -> Path:
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"The page's file (--out) must end in .html. Got {printable(str(out))!r}.")
     return out
+
+
+def _check_beside(file: Path) -> None:
+    """Raise a ValueError if the page's .md or .csv would replace what no report wrote."""
+    from benchmark.report.summary import FIRST_LINES  # noqa: PLC0415 - drawing takes a second to load
+
+    if file.stem.casefold() in _OF_A_RUN:
+        raise ValueError(
+            f"The page's file (--out) must not have the name of a run's table, since {file.stem}.csv and "
+            f"{file.stem}.md are written beside it. Got {printable(str(file))!r}: choose another name, such "
+            f"as {_NAME}."
+        )
+    for suffix, first in FIRST_LINES.items():
+        beside = file.with_suffix(suffix)
+        if os.path.lexists(beside) and not _starts_with(beside, first):
+            raise ValueError(
+                f"What stands beside the page must be of an earlier report, since it is replaced. Got "
+                f"{printable(str(beside))!r}, which no report wrote: move it, or choose another name (--out)."
+            )
+
+
+def _starts_with(file: Path, text: str) -> bool:
+    """Return whether a file begins with a text; what cannot be read does not."""
+    start = text.encode()
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(start)) == start
+    except OSError:
+        return False
 
 
 def _write(file: Path, text: str) -> None:

@@ -178,11 +178,30 @@ def counting(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["status"] == "done") & ~(frame["learnt"] < FIDELITY_GATE)]
 
 
-def by_images(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with scenarios told apart by their images, where there are several sources."""
-    if len(set(frame["images"])) <= 1:
+def by_images(frame: pd.DataFrame, *, among: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the rows with scenarios told apart by their images, where there are several sources.
+
+    Where one source has several kinds of features, they are named, too: "paper-F0 on organamnist (pca)".
+
+    Args:
+        frame: any, with columns ``scenario``, ``images`` and ``features``.
+        among: rows that say which sources there are; None for the frame's own.
+    """
+    sources = (frame if among is None else among)[["images", "features"]].drop_duplicates()
+    if len(sources) <= 1:
         return frame
-    return frame.assign(scenario=frame["scenario"] + " on " + frame["images"])
+    told = {
+        (row.images, row.features): f" on {row.images} ({row.features})" if several else f" on {row.images}"
+        for row, several in zip(
+            sources.itertuples(index=False), sources.duplicated("images", keep=False), strict=True
+        )
+    }
+    pairs = zip(frame["images"], frame["features"], strict=True)
+    names = [
+        name + told.get(pair, f" on {pair[0]} ({pair[1]})")
+        for name, pair in zip(frame["scenario"], pairs, strict=True)
+    ]
+    return frame.assign(scenario=pd.Series(names, index=frame.index, dtype=frame["scenario"].dtype))
 
 
 def shares(results: Sequence[Result], *, estimand: str = "gradient") -> pd.DataFrame:

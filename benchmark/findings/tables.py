@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.baseline import read_manifest
-from benchmark.table import FIDELITY_GATE
+from benchmark.table import FIDELITY_GATE, by_images
 
 _NAMES = ("scenario", "images", "features", "model", "method", "method_version", "targets", "estimand")
 _SEEDS = ("data_seed", "train_seed", "method_seed")
@@ -203,12 +203,11 @@ def read_shares(runs: Sequence[Run], scores: pd.DataFrame, *, estimand: str = "g
         ValueError: if a file cannot be read.
     """
     keys = ["model", "scenario", "method", "modality"]
-    several = len(set(scores["images"])) > 1
+    several = scores[["images", "features"]].drop_duplicates().shape[0] > 1
     sums = None
     for part in _importances(runs, estimand):
         rows = _of_networks_that_count(part[(part["status"] == "done") & part["estimate"].notna()], scores)
-        if several:
-            rows = rows.assign(scenario=rows["scenario"] + " on " + rows["images"])
+        rows = by_images(rows, among=scores)
         if not len(rows):
             continue
         rows = rows.assign(square=rows["estimate"] ** 2, n=1)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -23,8 +23,12 @@ from benchmark.report.figures.estimands import draw_estimands
 from benchmark.report.figures.heat_map import draw_heat_map
 from benchmark.report.figures.intervals import draw_intervals
 from benchmark.report.figures.truth_and_estimate import draw_importances
+from benchmark.report.sections import in_order
+from benchmark.report.standing import has_rank
+from benchmark.report.text import level_words
 from benchmark.statistics import intervals
 from benchmark.store import CONTROL
+from benchmark.table import by_images
 from synthetic.names import printable
 
 Made = TypeVar("Made")
@@ -54,7 +58,7 @@ def figures(found: Findings) -> Iterator[Item[Figure]]:
     for model, contest in found.contests.items():
         yield from _of_model(found, model, contest)
     if len(found.missing):
-        for suffix, rows in _in_parts(found.missing, missing.MOST_SCENARIOS):
+        for suffix, rows in _in_parts(by_images(found.missing), missing.MOST_SCENARIOS):
             yield Item(f"missing-accuracy{suffix}", partial(missing.draw_missing, rows))
         yield Item("missing-regret", partial(missing.draw_regret, found.missing))
     else:
@@ -62,7 +66,7 @@ def figures(found: Findings) -> Iterator[Item[Figure]]:
     if not len(found.balance):
         yield Item("balance, balance-alone", None, _NO_BALANCE)
         return
-    for suffix, rows in _in_parts(found.balance, balance.MOST_SCENARIOS):
+    for suffix, rows in _in_parts(by_images(found.balance), balance.MOST_SCENARIOS):
         yield Item(f"balance{suffix}", partial(balance.draw_balance, rows))
     alone = len(found.balance["alone"].dropna()) > 0
     draw = partial(balance.draw_alone, found.balance) if alone else None
@@ -90,7 +94,7 @@ def _of_model(found: Findings, model: str, contest: Contest) -> Iterator[Item[Fi
     draw = partial(draw_cost, scored) if len(scored["model_calls"].dropna()) else None
     yield Item(f"cost-{name}", draw, "" if draw else "no method has a score and a number of model calls")
     for what, errors in (("heat-map", found.heat), ("estimands", found.estimands)):
-        rows = _rows_of(errors, model, board)
+        rows = _rows_of(found, errors, model)
         if not len(rows):
             yield Item(f"{what}-{name}", None, _NOTHING)
         elif what == "heat-map":
@@ -101,7 +105,7 @@ def _of_model(found: Findings, model: str, contest: Contest) -> Iterator[Item[Fi
     if not len(shares):
         yield Item(f"importances-{name}", None, f"no run has an importances.csv with {model}")
     methods = [method for method in scored["method"] if method in set(shares["method"])]
-    for suffix, rows in _in_parts(shares, balance.MOST_SCENARIOS, by=["scenario"]):
+    for suffix, rows in _in_parts(shares, balance.MOST_SCENARIOS):
         draw = partial(draw_importances, rows, title="", methods=methods, labels={})
         yield Item(f"importances-{name}{suffix}", draw)
 
@@ -124,29 +128,27 @@ def rbo_note(scores: pd.DataFrame, board: pd.DataFrame) -> str:
     if not sizes or not len(chance):
         return ""
     p = f" = {1 - 1 / sizes[0]:.2f}" if len(sizes) == 1 else ""
-    low, high = f"{chance.min():.3f}", f"{chance.max():.3f}"
-    level = low if low == high else f"from {low} to {high}, by the truth that is targeted"
     return (
         f"RBO: extrapolated, p = 1 − 1/n{p}, n = {', '.join(map(str, sizes))} modalities; a random order "
-        f"scores {level}."
+        f"scores {level_words(chance)}."
     )
 
 
-def _rows_of(errors: pd.DataFrame, model: str, board: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a model, in the order of its leaderboard, without columns that it has nothing in."""
+def _rows_of(found: Findings, errors: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return the rows of a model, in the order of a page, without columns that it has nothing in."""
     if not len(errors) or model not in errors.index.get_level_values("model"):
         return pd.DataFrame()
     rows = errors.xs(model, level="model")
-    return rows.reindex([name for name in board["method"] if name in rows.index]).dropna(axis=1, how="all")
+    return rows.reindex([name for name in in_order(found, model) if name in rows.index]).dropna(
+        axis=1, how="all"
+    )
 
 
-def _in_parts(
-    table: pd.DataFrame, size: int, by: Sequence[str] = ("scenario", "images")
-) -> Iterator[tuple[str, pd.DataFrame]]:
+def _in_parts(table: pd.DataFrame, size: int) -> Iterator[tuple[str, pd.DataFrame]]:
     """Return the rows of so many scenarios at a time, each with the end of a name that tells them apart."""
     if not len(table):
         return
-    number = table.groupby(list(by), sort=False).ngroup() // size
+    number = table.groupby("scenario", sort=False).ngroup() // size
     several = len(set(number)) > 1
     for part in dict.fromkeys(number):
         yield f"-{part + 1}" if several else "", table.loc[number == part]
@@ -162,7 +164,8 @@ def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
     for model in found.contests:
         board = found.boards.board(model=model)
         name, on = file_name(model), latex.escape(model)
-        controls = list(board.loc[board["targets"] == CONTROL, "method"])
+        controls = [method for method, target in found.targets.items() if target == CONTROL]
+        ranked = set(board.loc[has_rank(board), "method"])
         yield Item(
             f"leaderboard-{name}",
             partial(
@@ -179,7 +182,7 @@ def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
             "heat-map": f"Pooled RMSE on {on} in every scenario, against the truth that is targeted.",
         }
         for what, errors in (("estimands", found.estimands), ("heat-map", found.heat)):
-            rows = _rows_of(errors, model, board)
+            rows = _rows_of(found, errors, model)
             make = partial(
                 latex.matrix_latex,
                 rows,
@@ -187,6 +190,7 @@ def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
                 caption=captions[what],
                 label=f"tab:{what}-{name}",
                 controls=controls,
+                without_rank=[method for method in found.targets if method not in ranked],
                 targets=found.targets if what == "estimands" else None,
             )
             yield Item(f"{what}-{name}", make) if len(rows) else Item(f"{what}-{name}", None, _NOTHING)

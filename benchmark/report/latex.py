@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from benchmark.report.standing import NO_RANK, has_rank
 from benchmark.store import CONTROL
 from synthetic.names import printable
 
@@ -48,6 +49,7 @@ _SIGNS = re.compile("|".join(map(re.escape, _ESCAPES)))
 
 _PREAMBLE = r"\documentclass{article}"
 _NONE = "--"
+_DAGGER = r"$^{\dagger}$"
 
 _BOARD = {
     "rmse": ("RMSE", 3, True),
@@ -74,10 +76,12 @@ def escape(text: object) -> str:
 def leaderboard_latex(board: pd.DataFrame, *, made_by: str, caption: str, label: str) -> str:
     """Return a leaderboard of one model as a table; the best of each column in bold, controls below a line.
 
+    Methods without a rank have a dagger and are never the best; nor is an RBO of uninformative cases alone.
+
     Args:
         board: one row a method, in the order of the rows: ``method``, ``targets``, some of the columns
             ``rmse`` (with ``low`` and ``high`` where there are intervals), ``skill``, ``rbo``,
-            ``rbo_corrected``, ``rmse_oracle`` and ``model_calls``.
+            ``rbo_corrected``, ``rmse_oracle`` and ``model_calls``; what `standing.has_rank` reads.
         made_by: the command.
         caption: LaTeX already; names in it went through `escape`.
         label: of the table.
@@ -85,17 +89,32 @@ def leaderboard_latex(board: pd.DataFrame, *, made_by: str, caption: str, label:
     board = board.reset_index(drop=True)
     is_control = (board["targets"] == CONTROL).to_numpy()
     columns = {key: spec for key, spec in _BOARD.items() if key in board and _has_any(board[key])}
-    heads, cells = ["Method", "Targets"], [list(map(escape, board[key])) for key in ("method", "targets")]
+    out = ~has_rank(board)
+    names = _marked(board["method"], out & ~is_control)
+    heads, cells = ["Method", "Targets"], [names, list(map(escape, board["targets"]))]
     for key, (head, places, least) in columns.items():
         heads.append(escape(head))
-        cells.append(_bold_best(board[key].to_numpy(float), places, least=least, out=is_control))
+        blank = (
+            board["rbo_corrected"].isna().to_numpy() if key == "rbo" and "rbo_corrected" in board else False
+        )
+        cells.append(_bold_best(board[key].to_numpy(float), places, least=least, out=out | blank))
         if key == "rmse" and {"low", "high"} <= set(board) and _has_any(board["low"]):
             heads.append(r"95\,\% interval")
             ends = zip(board["low"], board["high"], strict=True)
             cells.append([_interval(low, high) for low, high in ends])
     rows = list(zip(*cells, strict=True))
     return _snippet(
-        [_table(heads, _halves(rows, is_control), n_names=2, caption=caption, label=label)], made_by
+        [
+            _table(
+                heads,
+                _halves(rows, is_control),
+                n_names=2,
+                caption=caption,
+                label=label,
+                note=_note(out & ~is_control),
+            )
+        ],
+        made_by,
     )
 
 
@@ -106,6 +125,7 @@ def matrix_latex(
     caption: str,
     label: str,
     controls: Iterable[str] = (),
+    without_rank: Iterable[str] = (),
     targets: Mapping[str, str] | None = None,
     best: Literal["column", "row"] = "column",
 ) -> str:
@@ -119,12 +139,16 @@ def matrix_latex(
         caption: LaTeX already; names in it went through `escape`.
         label: of the first table; further ones have ``-2`` and so on behind it.
         controls: rows that stand below a line and are never the best.
+        without_rank: rows that have a dagger and are never the best.
         targets: row → the column that is underlined, as the one that it is about.
         best: of each column, or of each row.
     """
     known = set(controls)
     is_control = np.array([str(name) in known for name in values.index])
-    texts = _texts(values, is_control, best)
+    unranked = set(without_rank) - known
+    is_marked = np.array([str(name) in unranked for name in values.index])
+    texts = _texts(values, is_control | is_marked, best)
+    names = _marked(values.index, is_marked)
     for row, name in enumerate(values.index if targets else ()):
         for column in np.flatnonzero(values.columns == (targets or {}).get(str(name))):
             texts[row][column] = rf"\underline{{{texts[row][column]}}}"
@@ -132,7 +156,7 @@ def matrix_latex(
     tables = []
     for place in range(n_tables):
         part = slice(place * MOST_COLUMNS, (place + 1) * MOST_COLUMNS)
-        rows = [[escape(name), *line[part]] for name, line in zip(values.index, texts, strict=True)]
+        rows = [[name, *line[part]] for name, line in zip(names, texts, strict=True)]
         tables.append(
             _table(
                 ["", *(rf"\rotatebox{{90}}{{{escape(name)}}}" for name in values.columns[part])],
@@ -140,6 +164,7 @@ def matrix_latex(
                 n_names=1,
                 caption=f"{caption} ({place + 1} of {n_tables})" if n_tables > 1 else caption,
                 label=f"{label}-{place + 1}" if place else label,
+                note=_note(is_marked),
             )
         )
     return _snippet(tables, made_by)
@@ -181,8 +206,9 @@ def _table(
     n_names: int,
     caption: str,
     label: str,
+    note: str = "",
 ) -> str:
-    """Return a float with one tabular; `parts` are rows between lines."""
+    """Return a float with one tabular; `parts` are rows between lines, `note` what stands below."""
     lines = [
         r"\begin{table}[htbp]",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
@@ -195,7 +221,17 @@ def _table(
         if rows:
             lines.append(r"\midrule")
             lines += [" & ".join(row) + r" \\" for row in rows]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *filter(None, [note]), r"\end{table}", ""])
+
+
+def _marked(names: Iterable[object], is_marked: np.ndarray) -> list[str]:
+    """Return names as LaTeX, with a dagger behind those that are marked."""
+    return [escape(name) + _DAGGER * bool(mark) for name, mark in zip(names, is_marked, strict=True)]
+
+
+def _note(is_marked: np.ndarray) -> str:
+    """Return what the dagger means; empty where there is none."""
+    return rf"\par\smallskip {_DAGGER} {escape(NO_RANK)}." if is_marked.any() else ""
 
 
 def _halves(rows: Sequence[Sequence[str]], is_control: np.ndarray) -> list[list[Sequence[str]]]:

@@ -227,7 +227,7 @@ def _pictures(findings: Findings) -> list[dict[str, str]]:
             room -= len(data) if fits else 0
             found.append(
                 {
-                    "title": run.title,
+                    "title": sections.title_of(run),
                     "model": path.stem.removeprefix("pixels-"),
                     "path": path.as_posix(),
                     "data": f"data:image/png;base64,{data}" if fits else "",

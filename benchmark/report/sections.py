@@ -90,13 +90,13 @@ def _heat_rows(
     if model not in frame.index.get_level_values(0):
         return
     here = frame.loc[model]
-    for method in _in_order(findings, model):
+    for method in in_order(findings, model):
         if method in here.index:
             values = here.loc[method].to_numpy(float).tolist()
             yield method, [(error(value) if not math.isnan(value) else "", depth(value)) for value in values]
 
 
-def _in_order(findings: Findings, model: str) -> list[str]:
+def in_order(findings: Findings, model: str) -> list[str]:
     """Return the methods of a model as its leaderboard has them, then what the leaderboard leaves out."""
     board = list(findings.boards.board(model=model)["method"])
     return [*board, *(name for name in findings.targets if name not in board)]
@@ -111,7 +111,7 @@ def _estimands(findings: Findings) -> dict[str, Any]:
         if model not in frame.index.get_level_values(0):
             continue
         here, rows = frame.loc[model], []
-        for method in _in_order(findings, model):
+        for method in in_order(findings, model):
             target = findings.targets[method]
             if method not in here.index or target == CONTROL:
                 continue
@@ -138,6 +138,12 @@ def _subsets(findings: Findings) -> pd.DataFrame:
     return frame.reset_index() if len(frame) else frame
 
 
+def title_of(run: Run) -> str:
+    """Return a run's title, with the features that it was told to make: runs may differ in nothing else."""
+    features = run.manifest.get("features")
+    return f"{run.title}, features {features}" if isinstance(features, str) and features else run.title
+
+
 def _run_facts(run: Run) -> dict[str, Any]:
     """Return what to know to make a run again, in words."""
     manifest = run.manifest
@@ -153,7 +159,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "machine": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value),
     }
     return {
-        "title": run.title,
+        "title": title_of(run),
         "command": run.command,
         "facts": {name: _plain(value) for name, value in facts.items() if value},
     }

@@ -22,6 +22,7 @@ from benchmark.report.figures.critical_difference import draw_critical_differenc
 from benchmark.report.figures.error_parts import draw_error_parts
 from benchmark.report.figures.svg import themed_svg
 from benchmark.store import CONTROL
+from benchmark.table import by_images
 
 MOST_MODELS = 2
 """Models of which figures are drawn; tables hold all."""
@@ -155,7 +156,7 @@ def _told(shares: pd.DataFrame, names: list[str]) -> str:
 
 def _fusion(findings: Findings) -> Iterator[_Plan]:
     if len(findings.missing):
-        rows = _first_scenarios(findings.missing, missing.MOST_SCENARIOS)
+        rows = _first_scenarios(by_images(findings.missing), missing.MOST_SCENARIOS)
         yield _Plan(
             "missing-accuracy",
             "",
@@ -171,7 +172,7 @@ def _fusion(findings: Findings) -> Iterator[_Plan]:
             partial(missing.draw_regret, findings.missing),
         )
     if len(findings.balance):
-        rows = _first_scenarios(findings.balance, balance.MOST_SCENARIOS)
+        rows = _first_scenarios(by_images(findings.balance), balance.MOST_SCENARIOS)
         yield _Plan(
             "balance",
             "",
@@ -190,4 +191,4 @@ def _fusion(findings: Findings) -> Iterator[_Plan]:
 
 
 def _first_scenarios(table: pd.DataFrame, most: int) -> pd.DataFrame:
-    return table[table.groupby(["scenario", "images"], sort=False).ngroup() < most]
+    return table[table.groupby("scenario", sort=False).ngroup() < most]

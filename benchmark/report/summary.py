@@ -8,7 +8,13 @@ from benchmark.findings import Findings
 from benchmark.findings.answer import shown
 from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
+from benchmark.report.sections import title_of
 from benchmark.report.text import chance_note, number
+
+_HEADING = "# Which method should you believe?"
+
+FIRST_LINES = {".md": f"{_HEADING}\n", ".csv": "model,method,targets,rank,rmse,"}
+"""Suffix → what the file of a report begins with, and others do not."""
 
 _HEAD = ["method", "model", "targets", "rank", "RMSE ↓", "interval", "skill ↑", "RBO ↑", "RBO corr. ↑"]
 _HEAD += ["chance RBO", "on oracle", "scenarios", "calls", "seconds", "failed", "skipped"]
@@ -16,7 +22,7 @@ _HEAD += ["chance RBO", "on oracle", "scenarios", "calls", "seconds", "failed", 
 
 def summary_markdown(findings: Findings) -> str:
     """Return the answer, what it rests on, and the leaderboard of every model."""
-    parts = ["# Which method should you believe?"]
+    parts = [_HEADING]
     parts += [f"**Beware:** {escape(line)}" for line in findings.warnings]
     for answer in findings.answer:
         parts.append(escape(answer.headline))
@@ -31,7 +37,7 @@ def summary_markdown(findings: Findings) -> str:
             f"Intervals: 95 %, over {boards.over}. Without a rank: not scored on as many results as others. "
             + chance_note(findings.scores)
         )
-    made = [f"- {escape(run.title)}: {code(run.command)}" for run in findings.runs if run.command]
+    made = [f"- {escape(title_of(run))}: {code(run.command)}" for run in findings.runs if run.command]
     parts += ["## Made by", "\n".join(made)] if made else []
     return "\n\n".join(parts) + "\n"
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from benchmark import __main__ as command
 from benchmark import findings
 from benchmark.report.export import figures, file_name, rbo_note, tables
+from benchmark.report.sections import in_order
 
 SCORES = Path(__file__).parents[2] / "results" / "reference" / "paper-phantom" / "scores.csv"
 METHODS = ("gradient", "modality_shapley", "calibrated_gradient", "truth", "uniform", "random")
@@ -218,6 +219,29 @@ def test_a_full_disc_leaves_no_half_of_a_file(tmp_path, scores, monkeypatch, cap
     assert export(monkeypatch, run, "--out", tmp_path / "paper") == 2
     assert "No space left" in capsys.readouterr().err
     assert not list((tmp_path / "paper").iterdir())
+
+
+def test_the_best_is_never_of_fewer_cases_and_rows_are_those_of_a_page(tmp_path, scores):
+    rows = scores[scores["model"] == "hybrid"].copy()
+    gone = (rows["method"] == "modality_shapley") & (rows["scenario"] == "paper-F0")
+    rows.loc[gone, "status"] = "failed"
+    rows.loc[gone, ["rmse", "rbo"]] = np.nan
+    # Its own truth is in no table: no leaderboard has it, but maps of estimands do.
+    other = rows["method"] == "calibrated_gradient"
+    rows.loc[other, "targets"] = "mine"
+    found = findings.read([write_run(tmp_path / "run", rows)])
+    made = {item.name: item.make() for item in tables(found, made_by="m") if item.make}
+    for text in made.values():
+        for line in text.splitlines():
+            if line.startswith((r"modality\_shapley", r"calibrated\_gradient")):
+                assert "dagger" in line
+                assert "textbf" not in line
+    assert r"calibrated\_gradient" in made["estimands-hybrid"]
+    drawn = {item.name: item.make for item in figures(found)}
+    names = [label.get_text() for label in drawn["estimands-hybrid"]().axes[0].get_yticklabels()]
+    assert names == [
+        name for name in in_order(found, "hybrid") if name in found.estimands.loc["hybrid"].index
+    ]
 
 
 def test_names_of_models_become_names_of_files():

@@ -26,7 +26,7 @@ def board():
             "high": [0.0031, np.nan, 0.3, 0.0, 0.363],
             "skill": [0.99, 0.998, -0.0361, 1.0, 0.0],
             "rbo": [1.0, 0.9, 0.5, 1.0, 0.778],
-            "rbo_corrected": [np.nan] * 5,
+            "rmse_oracle": [np.nan] * 5,
             "model_calls": [2000.0, 1038000.0, 4000.0, 0.0, 0.0],
         }
     )
@@ -81,6 +81,28 @@ def test_a_leaderboard_has_its_numbers_and_the_best_in_bold():
     # Controls bound the table: they are never the best of it.
     assert not any("textbf" in cell for cell in (*truth, *uniform))
     assert all(len(row) == len(head) for row in rows)
+
+
+def test_a_method_without_a_rank_has_a_dagger_and_is_never_the_best():
+    rows = rows_of(leaderboard(board().assign(rank=[2.0, np.nan, 3.0, np.nan, np.nan])))
+    _, first, second, _, truth, _ = rows
+    assert second[0] == r"lime$^{\dagger}$"
+    assert not any("textbf" in cell for cell in second)
+    assert first[4] == r"\textbf{0.990}"
+    assert truth[0] == "truth"
+    text = leaderboard(board().assign(n_failed=[0, 1, 0, 0, 0], n_skipped=0))
+    assert r"lime$^{\dagger}$ &" in text
+    assert text.index(r"\end{tabular}") < text.index("no rank: not scored") < text.index(r"\end{table}")
+    assert "dagger" not in leaderboard()
+    values = pd.DataFrame({"gradient": [0.1, 0.2]}, index=["lime", "gradient"])
+    text = matrix(values, without_rank=["lime"])
+    assert rows_of(text)[1:] == [[r"lime$^{\dagger}$", "0.100"], ["gradient", r"\textbf{0.200}"]]
+    assert "no rank" in text
+
+
+def test_ranks_of_uninformative_cases_alone_are_never_the_best():
+    rows = rows_of(leaderboard(board().assign(rbo_corrected=[np.nan, 0.6, -0.2, 1.0, 0.0])))
+    assert [row[5] for row in rows[1:4]] == ["1.000", r"\textbf{0.900}", "0.500"]
 
 
 def test_controls_stand_below_a_line():
@@ -140,7 +162,8 @@ def test_every_brace_is_closed():
 def test_tables_compile(tmp_path):
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
-    (tmp_path / "board.tex").write_text(leaderboard(), encoding="utf-8")
+    text = leaderboard(board().assign(rank=[1.0, np.nan, 2.0, np.nan, np.nan]))
+    (tmp_path / "board.tex").write_text(text, encoding="utf-8")
     values = pd.DataFrame(np.random.default_rng(0).random((3, 15)), index=[HOSTILE, "[x]", "*"])
     (tmp_path / "matrix.tex").write_text(matrix(values), encoding="utf-8")
     document = latex.document(["board.tex", "matrix.tex"], made_by=HOSTILE)

@@ -16,6 +16,7 @@ from benchmark.findings.answer import shown
 from benchmark.report import page, sections, slots
 from benchmark.report.page import script_json
 from benchmark.report.summary import board_csv, summary_markdown
+from benchmark.report.text import chance_note
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
 TEMPLATES = Path(page.__file__).parent / "templates"
@@ -275,6 +276,38 @@ def test_a_page_of_less_is_a_page(runs, tmp_path, name, options):
     assert parsed.texts["answer"].strip()
 
 
+def test_runs_that_differ_in_features_alone_are_told_apart(runs, tmp_path):
+    manifest = {"suite": "paper", "images": ["phantom"]}
+    scores = runs.scores(n_seeds=1, cases=["xor"])
+    keys = ["scenario", "images", "features", "model", "method", "estimand", "status"]
+    shares = scores[[*keys, "data_seed", "train_seed"]].assign(modality="a", truth=0.5)
+    folders = [
+        runs.write(
+            tmp_path / features,
+            scores.assign(features=features),
+            manifest=manifest | {"features": features},
+            importances=shares.assign(features=features, estimate=estimate),
+            missing=runs.missing().assign(features=features),
+            balance=runs.balance().assign(features=features),
+        )
+        for features, estimate in (("autoencoder", 0.2), ("pca", 0.8))
+    ]
+    found, text = render(*folders)
+    names = ["xor on phantom (autoencoder)", "xor on phantom (pca)"]
+    assert list(found.heat.columns) == names
+    told = found.shares[(found.shares["method"] == "alpha") & (found.shares["model"] == "net")]
+    assert dict(zip(told["scenario"], told["mean"], strict=True)) == dict(zip(names, (0.2, 0.8), strict=True))
+    for means in (found.subset_means.reset_index(), found.balance_means):
+        assert {name.partition(" on ")[2] for name in means["scenario"]} == {
+            "phantom (autoencoder)",
+            "phantom (pca)",
+        }
+    heading = text.split("<h1>")[1].split("</h1>")[0]
+    assert "features autoencoder" in heading
+    assert "features pca" in heading
+    assert "phantom (pca)" in Page(text).texts["missing"]
+
+
 def test_networks_that_learnt_nothing_make_a_page(runs, tmp_path):
     scores = runs.scores()
     scores.loc[scores["model"] == "net", "learnt"] = 0.2
@@ -342,6 +375,49 @@ def test_the_command_refuses_what_is_no_page(runs, tmp_path):
     run = runs.write(tmp_path / "run", runs.scores())
     with pytest.raises(ValueError, match=r"must end in .html. Got .*page.txt"):
         report_command.report([run], out=tmp_path / "page.txt")
+
+
+@pytest.mark.parametrize("name", ["scores", "missing", "Leaderboard", "README"])
+def test_the_command_replaces_no_file_that_is_not_a_reports(runs, tmp_path, name):
+    run = runs.write(tmp_path / "run", runs.scores(n_seeds=1), missing=runs.missing())
+    (run / "README.md").write_text("# Mine\n")
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    with pytest.raises(ValueError, match="choose another name"):
+        report_command.report([run], out=run / f"{name}.html")
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("suffix", [".md", ".csv"])
+def test_a_report_replaces_its_own_files_alone(runs, tmp_path, suffix):
+    run = runs.write(tmp_path / "run", runs.scores(n_seeds=1, methods={"alpha": "gradient"}))
+    report_command.report([run])
+    report_command.report([run])
+    (run / f"report{suffix}").write_text("mine\n")
+    (run / "report.html").write_text("as it was")
+    with pytest.raises(ValueError, match=rf"Got .*report{suffix}', which no report wrote: move it"):
+        report_command.report([run])
+    assert (run / f"report{suffix}").read_text() == "mine\n"
+    assert (run / "report.html").read_text() == "as it was"
+
+
+def test_the_note_of_chance_tells_the_truths_that_methods_target(runs):
+    scores = runs.scores(n_seeds=2)
+    assert "Chance level 0.750 (a random order)" in chance_note(scores)
+    scores.loc[scores["estimand"] == "shapley", "rbo_chance"] = 0.8
+    told = chance_note(scores)
+    assert "Chance level from 0.750 to 0.800, by the truth that is targeted" in told
+    assert "; 1 of 3 cases ties all modalities" in told
+    scores.loc[scores["estimand"] == "shapley", "informative"] = 1.0
+    assert "; up to 1 of 3 cases ties" in chance_note(scores)
+    # what nobody targets says nothing
+    assert "Chance level 0.750 (a" in chance_note(scores[scores["method"] != "beta"])
+    assert "Chance level 0.750 (a" in chance_note(scores[scores["method"] == "uniform"])
+
+
+def test_a_table_without_the_number_of_modalities_makes_a_page(runs, tmp_path):
+    scores = runs.scores(n_seeds=2).drop(columns="n_modalities")
+    _, text = render(runs.write(tmp_path / "run", scores))
+    assert "p = 1 − 1/n for n modalities" in Page(text).texts["leaderboard"]
 
 
 def test_markdown_and_csv_hold_hostile_names(runs, tmp_path):

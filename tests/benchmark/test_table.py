@@ -280,3 +280,17 @@ def test_one_scenario_on_two_image_sources_is_two_cases():
     errors = table.case_errors(table.scores(results))
     assert errors["paper-F0 on phantom"].item() == 0
     assert errors["paper-F0 on organamnist"].item() > 0.5
+
+
+def test_one_scenario_with_two_kinds_of_features_is_two_cases():
+    results = [
+        result("m", (1, 0, 0, 0), images="organamnist", features="autoencoder"),
+        result("m", (0, 1, 0, 0), images="organamnist", features="pca"),
+        result("m", (1, 1, 0, 0), images="phantom"),
+    ]
+    errors = table.case_errors(table.scores(results))
+    assert errors["paper-F0 on organamnist (autoencoder)"].item() == 0
+    assert errors["paper-F0 on organamnist (pca)"].item() > 0.5
+    assert 0 < errors["paper-F0 on phantom"].item() < 0.5
+    assert list(table.by_images(table.scores(results[1:2]))["scenario"]) == ["paper-F0"]
+    assert set(table.shares(results)["scenario"]) == set(errors.columns)

@@ -22,6 +22,7 @@ from benchmark.report.figures.drawing import (
     legend,
     shown,
     title,
+    told_apart,
 )
 from benchmark.report.palette import PALETTE, look
 
@@ -32,7 +33,7 @@ FLAGS = {"ignored": "o", "leaned on": "s"}
 """Flag of a network's modality → the shape of the ring around it."""
 
 _COLUMNS = 4
-_CASE = ["scenario", "images"]
+_CASE = ("scenario", "images", "features")
 
 
 def draw_balance(balance: pd.DataFrame, *, heading: str = "") -> Figure:
@@ -49,8 +50,8 @@ def draw_balance(balance: pd.DataFrame, *, heading: str = "") -> Figure:
     """
     columns = (*_CASE, "model", "modality", "share_data", "share_network", "flag")
     check_columns(balance, "The table of balance", columns)
-    cases = list(dict.fromkeys(balance[_CASE].itertuples(index=False, name=None)))
-    several = len({images for _, images in cases}) > 1
+    balance = told_apart(balance)
+    cases = list(dict.fromkeys(balance["scenario"]))
     names = list(dict.fromkeys(balance["model"]))
     drawn = cases[:MOST_SCENARIOS]
     n_columns = min(len(drawn), _COLUMNS)
@@ -62,12 +63,9 @@ def draw_balance(balance: pd.DataFrame, *, heading: str = "") -> Figure:
         if place >= len(drawn):
             panel.set_axis_off()
             continue
-        scenario, images = drawn[place]
         dress(panel)
-        mine = (balance["scenario"] == scenario) & (balance["images"] == images)
-        _draw_case(panel, balance[mine], names)
-        heading_of_panel = f"{scenario} on {images}" if several else str(scenario)
-        head(panel, heading_of_panel, room=figure.get_figwidth() / n_columns)
+        _draw_case(panel, balance[balance["scenario"] == drawn[place]], names)
+        head(panel, str(drawn[place]), room=figure.get_figwidth() / n_columns)
         if place % n_columns == 0:
             panel.set_ylabel("share of importance")
     bar = Line2D([], [], color=PALETTE.line, linewidth=6, solid_capstyle="butt", label="in the data")

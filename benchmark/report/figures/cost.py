@@ -17,6 +17,7 @@ from benchmark.report.figures.drawing import (
     SMALL,
     blank,
     check_columns,
+    draw_points,
     dress,
     handles,
     legend,
@@ -27,7 +28,8 @@ from benchmark.report.figures.drawing import (
     title,
 )
 from benchmark.report.figures.label_places import label_points
-from benchmark.report.palette import PALETTE, look
+from benchmark.report.palette import PALETTE
+from benchmark.report.standing import NO_RANK, has_rank
 from benchmark.store import CONTROL
 
 _MANY = 20
@@ -37,10 +39,12 @@ def draw_cost(board: pd.DataFrame, *, heading: str = "", width: float = PAGE) ->
     """Return a figure of pooled RMSE against model calls, a named point a method, the Pareto front a line.
 
     A method is on the front if no other is at least as accurate for at most as many calls. Colour and marker
-    say which truth a method targets.
+    say which truth a method targets. Methods without a rank have open markers and are not on the front: their
+    error is of the cases that they survived.
 
     Args:
-        board: from ``table.leaderboard``, of one model; controls and methods without a score are left out.
+        board: from ``findings.boards`` or ``table.leaderboard``, of one model; controls and methods without a
+            score are left out.
         heading: of the figure; none in a paper.
         width: inches.
 
@@ -62,30 +66,21 @@ def draw_cost(board: pd.DataFrame, *, heading: str = "", width: float = PAGE) ->
     scale_errors(panel, errors, which="y")
     kinds = list(dict.fromkeys(rows["targets"]))
     places = np.array([kinds.index(target) for target in rows["targets"]])
-    _draw_front(panel, calls, errors)
-    for kind in range(len(kinds)):
-        colour, marker = look(kind)
-        mine = places == kind
-        panel.plot(
-            calls[mine],
-            errors[mine],
-            color=colour,
-            marker=marker,
-            markersize=4.5,
-            markeredgewidth=0,
-            linestyle="none",
-            zorder=3,
-        )
+    ranked = has_rank(rows)
+    reached = np.flatnonzero(ranked)[pareto_front(calls[ranked], errors[ranked])]
+    _draw_front(panel, calls[reached], errors[reached])
+    draw_points(panel, calls, errors, places, size=4.5, is_open=~ranked)
     panel.set_xlabel("model calls per explanation of all samples (mean)")
     panel.set_ylabel("RMSE (pooled)")
     front = Line2D([], [], color=PALETTE.good, linewidth=1.2, label="Pareto front")
-    legend(figure, [*handles(kinds), front], heading="scored against")
+    legend(figure, [*handles(kinds), *([front] if len(reached) else [])], heading="scored against")
     free = rows.loc[rows["model_calls"] < 1, "method"]
-    note(figure, f"Without a call of the model: {', '.join(map(str, free))}." if len(free) else "")
+    told = f"Without a call of the model: {', '.join(map(str, free))}." if len(free) else ""
+    note(figure, " ".join(filter(None, (told, "" if ranked.all() else f"Open: {NO_RANK}."))))
     title(figure, heading)  # before names find their places
     size = SMALL - 1 if len(rows) > _MANY else SMALL
     points = np.column_stack([calls, errors])
-    front = points[pareto_front(calls, errors)]
+    front = points[reached]
     corners = np.column_stack([front[1:, 0], front[:-1, 1]])  # of the steps, which names keep clear of
     steps = np.stack([front[:-1], corners, corners, front[1:]], axis=1).reshape(-1, 2, 2)
     label_points(figure, panel, points, list(rows["method"]), size=size, lines=steps)
@@ -107,11 +102,13 @@ def pareto_front(calls: ArrayLike, errors: ArrayLike) -> NDArray[np.intp]:
 
 
 def _draw_front(panel: Axes, calls: np.ndarray, errors: np.ndarray) -> None:
-    front = pareto_front(calls, errors)
-    panel.step(calls[front], errors[front], where="post", color=PALETTE.good, linewidth=1.2, zorder=1)
+    """Draw the front through its points, cheapest first."""
+    if not len(calls):
+        return
+    panel.step(calls, errors, where="post", color=PALETTE.good, linewidth=1.2, zorder=1)
     panel.plot(
-        calls[front],
-        errors[front],
+        calls,
+        errors,
         linestyle="none",
         marker="o",
         markersize=8,

@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from benchmark.report.palette import PALETTE, look
+from benchmark.table import by_images
 from synthetic.names import printable, shortened
 
 COLUMN, PAGE = 3.5, 7.0
@@ -208,6 +209,44 @@ def handles(names: Sequence[object]) -> list[Line2D]:
     ]
 
 
+def draw_points(
+    panel: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    kinds: NDArray[np.intp],
+    *,
+    size: float,
+    is_open: NDArray[np.bool_] | None = None,
+) -> None:
+    """Draw points with the look of their kind; those that are open have an edge alone.
+
+    Args:
+        panel: where.
+        x: places ``[points]``.
+        y: likewise.
+        kinds: the place of each point's kind in the legend.
+        size: of a marker, in points.
+        is_open: which are; None for none.
+    """
+    is_open = np.zeros(len(x), dtype=bool) if is_open is None else is_open
+    for kind in sorted(set(kinds.tolist())):
+        colour, marker = look(kind)
+        for chosen, fill, edge in ((~is_open, colour, 0.0), (is_open, PALETTE.paper, 0.9)):
+            mine = chosen & (kinds == kind)
+            if mine.any():
+                panel.plot(
+                    x[mine],
+                    y[mine],
+                    color=colour,
+                    marker=marker,
+                    markersize=size - edge,
+                    markerfacecolor=fill,
+                    markeredgewidth=edge,
+                    linestyle="none",
+                    zorder=3,
+                )
+
+
 def legend(figure: Figure, keys: Sequence[Line2D], *, heading: str = "") -> None:
     """Put a legend above the panels, in as many columns as fit."""
     longest = max((len(str(key.get_label())) for key in keys), default=1)
@@ -229,6 +268,12 @@ def legend(figure: Figure, keys: Sequence[Line2D], *, heading: str = "") -> None
     placed.get_title().set_color(PALETTE.ink)
     for text in placed.get_texts():
         text.set_parse_math(False)
+
+
+def told_apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with scenarios such that each is of one image source and one kind of features."""
+    kinds = rows[["scenario", "images", "features"]].drop_duplicates()
+    return by_images(rows) if len(set(kinds["scenario"])) < len(kinds) else rows
 
 
 def check_columns(frame: pd.DataFrame, what: str, columns: Iterable[str]) -> None:

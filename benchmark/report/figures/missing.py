@@ -25,6 +25,7 @@ from benchmark.report.figures.drawing import (
     legend,
     note,
     title,
+    told_apart,
 )
 from benchmark.report.palette import PALETTE, look
 from synthetic.names import check_known
@@ -61,6 +62,7 @@ def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading:
     columns = (
         "scenario",
         "images",
+        "features",
         "model",
         "data_seed",
         "train_seed",
@@ -69,8 +71,8 @@ def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading:
         f"best_{metric}",
     )
     check_columns(missing, "The table of missing modalities", columns)
-    cases = list(dict.fromkeys(missing[["scenario", "images"]].itertuples(index=False, name=None)))
-    several = len({images for _, images in cases}) > 1
+    missing = told_apart(missing)
+    cases = list(dict.fromkeys(missing["scenario"]))
     names = list(dict.fromkeys(missing["model"]))
     drawn = cases[:MOST_SCENARIOS]
     n_columns = min(len(drawn), _COLUMNS)
@@ -81,12 +83,10 @@ def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading:
         if place >= len(drawn):
             panel.set_axis_off()
             continue
-        scenario, images = drawn[place]
-        rows = missing[(missing["scenario"] == scenario) & (missing["images"] == images)]
+        rows = missing[missing["scenario"] == drawn[place]]
         dress(panel, grid="y")
         _draw_curves(panel, rows, names, metric)
-        heading_of_panel = f"{scenario} on {images}" if several else str(scenario)
-        head(panel, heading_of_panel, room=figure.get_figwidth() / n_columns)
+        head(panel, str(drawn[place]), room=figure.get_figwidth() / n_columns)
         if place % n_columns == 0:
             panel.set_ylabel(_LABELS[metric])
     figure.supxlabel("modalities available", fontsize=TEXT, color=PALETTE.ink)

@@ -25,6 +25,7 @@ from benchmark.report.figures.intervals import draw_intervals
 from benchmark.report.figures.truth_and_estimate import draw_importances
 from benchmark.report.sections import in_order
 from benchmark.report.standing import has_rank
+from benchmark.report.text import level_words
 from benchmark.statistics import intervals
 from benchmark.store import CONTROL
 from benchmark.table import by_images
@@ -127,11 +128,9 @@ def rbo_note(scores: pd.DataFrame, board: pd.DataFrame) -> str:
     if not sizes or not len(chance):
         return ""
     p = f" = {1 - 1 / sizes[0]:.2f}" if len(sizes) == 1 else ""
-    low, high = f"{chance.min():.3f}", f"{chance.max():.3f}"
-    level = low if low == high else f"from {low} to {high}, by the truth that is targeted"
     return (
         f"RBO: extrapolated, p = 1 − 1/n{p}, n = {', '.join(map(str, sizes))} modalities; a random order "
-        f"scores {level}."
+        f"scores {level_words(chance)}."
     )
 
 

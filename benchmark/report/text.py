@@ -16,7 +16,8 @@ from rich.text import Text
 
 from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
-from benchmark.table import failures, skipped
+from benchmark.store import CONTROL
+from benchmark.table import failures, own_truth, skipped
 from synthetic.names import printable
 
 _COLUMNS = {
@@ -150,25 +151,60 @@ _LEGEND = (
 
 
 def chance_note(scores: pd.DataFrame) -> str:
-    """Return the sentence that must stand beside every RBO: p, n and the chance level."""
-    done = scores[(scores["status"] == "done") & (scores["estimand"] == "gradient")]
+    """Return the sentence that must stand beside every RBO: p, n and the chance level.
+
+    Where methods target several truths, chance and uninformative cases are told as a range over these.
+
+    Args:
+        scores: from ``table.scores``.
+    """
+    done = own_truth(scores[scores["status"] == "done"])
+    done = done[done["rbo_chance"].notna()]
     if not len(done):
         return "Nothing was scored: every result failed."
-    cases = done.drop_duplicates(["scenario", "features"])
-    n_blank = len(cases) - int((cases["informative"] > 0).sum())
-    sizes = sorted({int(n) for n in done["n_modalities"]})
+    # What controls are scored against speaks for methods only where there are none.
+    of_methods = done[done["targets"] != CONTROL]
+    done = of_methods if len(of_methods) else done
+    sizes = sorted({int(n) for n in done["n_modalities"].dropna()})
     rank = f"1 − 1/n = {1 - 1 / sizes[0]:.2f} for n = {sizes[0]}" if len(sizes) == 1 else "1 − 1/n for n"
-    note = (
+    cases = done.drop_duplicates(["estimand", *_CASE, "data_seed"])
+    return (
         f"Each method is scored against the truth that it targets. RBO: extrapolated, p = {rank} "
         "modalities; any order inside a tie of the truth is right. "
-        f"Chance level {cases['rbo_chance'].mean():.3f} (a random order), ceiling 1"
+        f"Chance level {level_words(cases.groupby('estimand')['rbo_chance'].mean())} (a random order), "
+        f"ceiling 1{_blank_words(cases)}."
     )
-    if n_blank:
-        note += (
-            f"; {n_blank} of {len(cases)} cases ties all modalities, scores 1 whatever the order and is left "
-            "out of the corrected mean"
-        )
-    return note + "."
+
+
+_CASE = ("scenario", "images", "features")
+
+
+def level_words(levels: pd.Series) -> str:
+    """Return the level of chance in words: a number, or the range over the truths that methods target.
+
+    Example:
+        >>> level_words(pd.Series([0.75])), level_words(pd.Series([0.75, 0.8]))
+        ('0.750', 'from 0.750 to 0.800, by the truth that is targeted')
+    """
+    low, high = f"{levels.min():.3f}", f"{levels.max():.3f}"
+    return low if low == high else f"from {low} to {high}, by the truth that is targeted"
+
+
+def _blank_words(cases: pd.DataFrame) -> str:
+    """Return how many cases have no order to be found; empty where all have one."""
+    cases = cases.assign(telling=cases["informative"] > 0)
+    telling = cases.groupby(["estimand", *_CASE], sort=False)["telling"].any()
+    by_truth = telling.groupby("estimand", sort=False)
+    blank, n = by_truth.size() - by_truth.sum(), by_truth.size()
+    if not blank.any():
+        return ""
+    least, most = int(blank.min()), int(blank.max())
+    told = f"{most}" if least == most else f"up to {most}"
+    ties, scores, left = ("ties", "scores", "is") if most == 1 else ("tie", "score", "are")
+    return (
+        f"; {told} of {int(n.max())} cases {ties} all modalities, {scores} 1 whatever the order and {left} "
+        "left out of the corrected mean"
+    )
 
 
 def _cells(board: pd.DataFrame, columns: Iterable[str]) -> list[list[str]]:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
 from benchmark import statistics, table
+from benchmark.findings.boards import work_out
 from benchmark.report.figure import draw_importances, save
 from benchmark.report.figures import balance, missing
 from benchmark.report.figures.cells import DARKEST, cell_text
@@ -48,6 +49,12 @@ def scores():
 @lru_cache
 def board():
     return table.leaderboard(scores())
+
+
+@lru_cache
+def own_board():
+    """Return the leaderboard that says of each method what equal shares score against its truth."""
+    return work_out(scores()).board(model="hybrid")
 
 
 @lru_cache
@@ -152,7 +159,7 @@ def shares():
 
 
 DRAWN = {
-    "intervals": lambda: draw_intervals(found_intervals(), board()),
+    "intervals": lambda: draw_intervals(found_intervals(), own_board()),
     "elbows": lambda: draw_critical_difference(groups(5)),
     "rows": lambda: draw_critical_difference(groups(40)),
     "error parts": lambda: draw_error_parts(statistics.error_shares(scores())),
@@ -288,7 +295,7 @@ def test_ink_is_readable_on_paper_and_on_the_darkest_cell():
 
 
 def test_intervals_are_drawn_where_they_are():
-    figure = draw_intervals(found_intervals(), board())
+    figure = draw_intervals(found_intervals(), own_board())
     found = found_intervals()
     for panel, metric in zip(figure.axes, ("rmse", "rbo"), strict=True):
         rows = found[found["metric"] == metric].set_index("method")
@@ -300,24 +307,42 @@ def test_intervals_are_drawn_where_they_are():
         whiskers = np.array(panel.collections[0].get_segments())
         left = np.maximum(rows.loc[order, "low"], panel.get_xlim()[0])
         np.testing.assert_allclose(whiskers[:, :, 0], np.column_stack([left, rows.loc[order, "high"]]))
-        chance = board().set_index("method").loc["uniform", metric]
-        assert any(line.get_linestyle() == "--" and line.get_xdata()[0] == chance for line in panel.lines)
+        own = scores()[(scores()["estimand"] == scores()["targets"]) & (scores()["model"] == "hybrid")]
+        column = {"rmse": own["rmse_uniform"] ** 2, "rbo": own["rbo_chance"]}[metric]
+        chance = column.groupby(own["method"]).mean() ** (0.5 if metric == "rmse" else 1)
+        ticks = np.array(panel.collections[1].get_segments())
+        np.testing.assert_allclose(ticks[:, 0, 0], chance[order])
+        np.testing.assert_allclose(ticks[:, :, 1].mean(1), range(len(order)))
+        assert len(set(chance.round(3))) > 1
     assert row_names(figure.axes[0]) == order
     assert [panel.get_xlabel() for panel in figure.axes] == ["RMSE (pooled)", "RBO (mean)"]
 
 
 def test_without_intervals_there_are_none_and_it_says_so():
     found = found_intervals().assign(low=np.nan, high=np.nan)
-    figure = draw_intervals(found[found["metric"] == "rmse"], board())
+    figure = draw_intervals(found[found["metric"] == "rmse"], own_board())
     assert len(figure.axes) == 1
     assert not len(figure.axes[0].collections[0].get_segments())
     assert "No intervals" in figure.get_supxlabel()
 
 
+def test_equal_shares_are_one_line_where_all_methods_target_one_truth():
+    found = found_intervals()
+    names = own_board().loc[own_board()["targets"] == "gradient", "method"]
+    figure = draw_intervals(found[found["method"].isin(names)], own_board())
+    for panel, level in zip(figure.axes, ("rmse", "rbo"), strict=True):
+        (line,) = [line for line in panel.lines if line.get_linestyle() == "--"]
+        uniform = own_board().set_index("method").loc["uniform", level]
+        assert line.get_xdata()[0] == pytest.approx(uniform, abs=1e-12)
+        assert len(panel.collections) == 1
+    figure = draw_intervals(found, board())
+    assert "equal shares" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def test_perfect_ranks_have_an_axis():
     found = found_intervals().assign(value=1.0, low=1.0, high=1.0)
     found.loc[found["metric"] == "rmse", ["value", "low", "high"]] = 0.0
-    figure = draw_intervals(found, board()[board()["method"] != "uniform"])
+    figure = draw_intervals(found, board())
     assert [np.diff(panel.get_xlim())[0] > 0 for panel in figure.axes] == [True, True]
 
 
@@ -336,7 +361,7 @@ def test_errors_of_one_size_start_at_zero():
     panel = draw_intervals(found, board()).axes[0]
     assert panel.get_xscale() == "linear"
     assert panel.get_xlim()[0] == 0
-    assert draw_intervals(found_intervals(), board()).axes[0].get_xscale() == "log"
+    assert draw_intervals(found_intervals(), own_board()).axes[0].get_xscale() == "log"
 
 
 @pytest.mark.parametrize(

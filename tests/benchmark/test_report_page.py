@@ -16,6 +16,7 @@ from benchmark.findings.answer import shown
 from benchmark.report import page, sections, slots
 from benchmark.report.page import script_json
 from benchmark.report.summary import board_csv, summary_markdown
+from benchmark.report.text import chance_note
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
 TEMPLATES = Path(page.__file__).parent / "templates"
@@ -397,6 +398,26 @@ def test_a_report_replaces_its_own_files_alone(runs, tmp_path, suffix):
         report_command.report([run])
     assert (run / f"report{suffix}").read_text() == "mine\n"
     assert (run / "report.html").read_text() == "as it was"
+
+
+def test_the_note_of_chance_tells_the_truths_that_methods_target(runs):
+    scores = runs.scores(n_seeds=2)
+    assert "Chance level 0.750 (a random order)" in chance_note(scores)
+    scores.loc[scores["estimand"] == "shapley", "rbo_chance"] = 0.8
+    told = chance_note(scores)
+    assert "Chance level from 0.750 to 0.800, by the truth that is targeted" in told
+    assert "; 1 of 3 cases ties all modalities" in told
+    scores.loc[scores["estimand"] == "shapley", "informative"] = 1.0
+    assert "; up to 1 of 3 cases ties" in chance_note(scores)
+    # what nobody targets says nothing
+    assert "Chance level 0.750 (a" in chance_note(scores[scores["method"] != "beta"])
+    assert "Chance level 0.750 (a" in chance_note(scores[scores["method"] == "uniform"])
+
+
+def test_a_table_without_the_number_of_modalities_makes_a_page(runs, tmp_path):
+    scores = runs.scores(n_seeds=2).drop(columns="n_modalities")
+    _, text = render(runs.write(tmp_path / "run", scores))
+    assert "p = 1 − 1/n for n modalities" in Page(text).texts["leaderboard"]
 
 
 def test_markdown_and_csv_hold_hostile_names(runs, tmp_path):

@@ -192,17 +192,18 @@ def level_words(levels: pd.Series) -> str:
 
 def _blank_words(cases: pd.DataFrame) -> str:
     """Return how many cases have no order to be found; empty where all have one."""
-    telling = cases.groupby(["estimand", *_CASE], sort=False)["informative"].max() > 0
+    cases = cases.assign(telling=cases["informative"] > 0)
+    telling = cases.groupby(["estimand", *_CASE], sort=False)["telling"].any()
     by_truth = telling.groupby("estimand", sort=False)
     blank, n = by_truth.size() - by_truth.sum(), by_truth.size()
     if not blank.any():
         return ""
     least, most = int(blank.min()), int(blank.max())
     told = f"{most}" if least == most else f"up to {most}"
-    do = ("ties", "scores", "is") if most == 1 else ("tie", "score", "are")
+    ties, scores, left = ("ties", "scores", "is") if most == 1 else ("tie", "score", "are")
     return (
-        f"; {told} of {int(n.max())} cases {do[0]} all modalities, {do[1]} 1 whatever the order and {do[2]} left "
-        "out of the corrected mean"
+        f"; {told} of {int(n.max())} cases {ties} all modalities, {scores} 1 whatever the order and {left} "
+        "left out of the corrected mean"
     )
 
 

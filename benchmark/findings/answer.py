@@ -128,16 +128,17 @@ def _dropped(contest: Contest, board: pd.DataFrame) -> str:
         f"{'is' if n_dropped == 1 else 'are'} left out: compared is where each of these methods was scored, "
         f"on equally many seeds of each scenario. The leaderboard pools all cases that a method has"
     )
-    best = board["method"].iloc[0] if len(board) else contest.methods[0]
-    return f"{told}{f', and has {best} first' if best != contest.methods[0] else ''}."
+    ranked = board.loc[board["rank"] == 1, "method"].tolist()
+    other = ranked and contest.methods[0] not in ranked
+    return f"{told}{f', and has {_listed(ranked)} first' if other else ''}."
 
 
 def _of_one_seed(contest: Contest) -> str:
     if contest.n_scenarios == 1:
         return "There is one scenario with one seed: another training, or scenario, could turn the order."
     return (
-        "There is one seed, and so no interval over seeds: another training could turn the order. The "
-        f"interval says what other scenarios like these {contest.n_scenarios} would do."
+        "There is one seed of each scenario, and so no interval over seeds: another training could turn the "
+        f"order. The interval says what other scenarios like these {contest.n_scenarios} would do."
     )
 
 

@@ -222,7 +222,7 @@ def test_scenarios_and_seeds_are_those_that_are_compared(runs):
     assert (contest.n_scenarios, contest.n_seeds) == (5, 3)
     assert set(contest.intervals["n_scenarios"]) == {5}
     assert "of 5 scenarios (15 of 24 cases)" in told.headline
-    assert any(line.startswith("9 of 24 cases") for line in told.details)
+    assert any(line.startswith("9 of 24 cases") and line.endswith("a method has.") for line in told.details)
     # On the oracle, each failed likewise.
     assert set(contest.parts["method"]) == {"alpha", "beta", "gamma"}
 
@@ -311,6 +311,15 @@ def test_one_complete_method_is_compared_where_the_others_were_scored(runs):
     assert not contest.methods
     assert "alone was scored" not in told.headline
     assert "half of the 24 that alpha has" in told.headline
+
+
+def test_a_scenario_that_one_method_alone_has_leaves_the_others_compared(runs):
+    scores = runs.scores(cases=EIGHT)
+    scores = scores[(scores["method"] == "gamma") | (scores["scenario"] != "case-7")]
+    contest, told = of_net(scores)
+    assert (contest.methods, contest.left_out) == (("alpha", "beta", "gamma"), {})
+    assert "7 scenarios (21 of 24 cases)" in told.headline
+    assert any(line.endswith("and has gamma first.") for line in told.details)  # it alone has a rank there
 
 
 def test_a_method_alone_is_said_to_be_and_has_no_order(runs):

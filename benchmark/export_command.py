@@ -22,6 +22,9 @@ Made = TypeVar("Made")
 FORMATS = ("pdf", "svg", "png")
 _DPI_RANGE = (50, 1200)
 
+MOST_MODELS = 4
+"""Models whose own figures are drawn unless all are asked for; tables are written of each."""
+
 
 def export(
     runs: Annotated[list[Path], typer.Argument(help="folders of runs, their rows together", metavar="RUN…")],
@@ -31,8 +34,14 @@ def export(
         list[str] | None, typer.Option("--format", help="pdf, svg or png; again for several; pdf by default")
     ] = None,
     dpi: Annotated[int, typer.Option(help="pixels an inch of PNG files")] = 300,
+    all_models: Annotated[
+        bool,
+        typer.Option("--all-models", help=f"figures of all models, not of the first {MOST_MODELS}"),
+    ] = False,
 ) -> None:
     """Write the figures and LaTeX tables of runs for a paper: all that there is data for.
+
+    Of many models, the first have figures of their own; tables are of all.
 
     The same runs give the same bytes. Files of the same names are replaced.
     """
@@ -51,7 +60,7 @@ def export(
     out.mkdir(parents=True, exist_ok=True)
     left_out: list[str] = []
     n_figures = 0
-    for name, make in _there(figures(found), left_out):
+    for name, make in _there(figures(found, most_models=None if all_models else MOST_MODELS), left_out):
         picture = make()
         n_figures += 1
         for suffix in chosen:
@@ -77,7 +86,7 @@ def _there(items: Iterable[Item[Made]], left_out: list[str]) -> Iterator[tuple[s
             left_out.append(f"{item.name}: {item.reason}.")
             continue
         name, number = item.name, 1
-        # Two models may have names that files cannot tell apart.
+        # The second part of one model's figure may have the name of another model's.
         while name.casefold() in taken:
             number += 1
             name = f"{item.name}-{number}"

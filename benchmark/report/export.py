@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -36,6 +36,7 @@ Made = TypeVar("Made")
 _LONGEST_NAME = 60
 _NOTHING = "nothing was scored"
 _NO_MISSING = "no run has a missing.csv: networks without modalities were not looked at"
+_NO_REGRET = "missing.csv has no value in 'regret_log_loss'"
 _NO_BALANCE = "no run has a balance.csv: shares of the data and of networks were not compared"
 
 
@@ -53,14 +54,26 @@ class Item(NamedTuple, Generic[Made]):
     reason: str = ""
 
 
-def figures(found: Findings) -> Iterator[Item[Figure]]:
-    """Return every figure, one after the other: those of each model, then those of all together."""
-    for model, contest in found.contests.items():
-        yield from _of_model(found, model, contest)
+def figures(found: Findings, *, most_models: int | None = None) -> Iterator[Item[Figure]]:
+    """Return every figure, one after the other: those of each model, then those of all together.
+
+    Args:
+        found: the findings.
+        most_models: of how many models figures are drawn, the first ones; None for all.
+    """
+    names = file_names(found.contests)
+    drawn = list(names)[:most_models]
+    for model in drawn:
+        yield from _of_model(found, model, names[model], found.contests[model])
+    if len(drawn) < len(names):
+        left = ", ".join(list(names)[len(drawn) :])
+        reason = f"figures are drawn of the first {len(drawn)} models; --all-models draws those of all"
+        yield Item(f"figures of {left}", None, reason)
     if len(found.missing):
         for suffix, rows in _in_parts(by_images(found.missing), missing.MOST_SCENARIOS):
             yield Item(f"missing-accuracy{suffix}", partial(missing.draw_missing, rows))
-        yield Item("missing-regret", partial(missing.draw_regret, found.missing))
+        draw = partial(missing.draw_regret, found.missing) if missing.regrets(found.missing) else None
+        yield Item("missing-regret", draw, "" if draw else _NO_REGRET)
     else:
         yield Item("missing-accuracy, missing-regret", None, _NO_MISSING)
     if not len(found.balance):
@@ -73,9 +86,8 @@ def figures(found: Findings) -> Iterator[Item[Figure]]:
     yield Item("balance-alone", draw, "" if alone else "balance.csv has no value in 'alone'")
 
 
-def _of_model(found: Findings, model: str, contest: Contest) -> Iterator[Item[Figure]]:
+def _of_model(found: Findings, model: str, name: str, contest: Contest) -> Iterator[Item[Figure]]:
     board = found.boards.board(model=model)
-    name = file_name(model)
     if contest.methods:
         yield Item(
             f"intervals-{name}",
@@ -161,9 +173,8 @@ def tables(found: Findings, *, made_by: str) -> Iterator[Item[str]]:
         found: the findings.
         made_by: the command, for the comment in each.
     """
-    for model in found.contests:
-        board = found.boards.board(model=model)
-        name, on = file_name(model), latex.escape(model)
+    for model, name in file_names(found.contests).items():
+        board, on = found.boards.board(model=model), latex.escape(model)
         controls = [method for method, target in found.targets.items() if target == CONTROL]
         ranked = set(board.loc[has_rank(board), "method"])
         yield Item(
@@ -202,6 +213,8 @@ def _missing_tables(found: Findings, made_by: str) -> Iterator[Item[str]]:
         yield Item("missing", None, _NO_MISSING)
         return
     by_modalities = missing.regrets(found.missing)
+    if not by_modalities:
+        yield Item("missing", None, _NO_REGRET)
     for place, (modalities, table) in enumerate(by_modalities.items(), 1):
         suffix = f"-{place}" if len(by_modalities) > 1 else ""
         names = latex.escape(", ".join(modalities))
@@ -216,6 +229,25 @@ def _missing_tables(found: Findings, made_by: str) -> Iterator[Item[str]]:
                 best="row",
             ),
         )
+
+
+def file_names(models: Iterable[str]) -> dict[str, str]:
+    """Return model → its name as part of a file's name and of a label: no two the same, in whatever case.
+
+    Example:
+        >>> file_names(["late(x=1)", "late[x=1]"])
+        {'late(x=1)': 'late-x-1', 'late[x=1]': 'late-x-1-2'}
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for model in models:
+        name, number = file_name(model), 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{file_name(model)}-{number}"
+        taken.add(name.casefold())
+        found[model] = name
+    return found
 
 
 def file_name(name: str) -> str:

@@ -35,6 +35,7 @@ _ESCAPES = {
     "|": r"\textbar{}",
     '"': r"{\char34}",
     "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
     # After the end of a row, brackets and stars would be its options; two hyphens would be a dash.
     "[": "{[}",
     "]": "{]}",
@@ -45,7 +46,9 @@ _ESCAPES = {
     "×": r"$\times$",
     "…": r"\ldots{}",
 }
-_SIGNS = re.compile("|".join(map(re.escape, _ESCAPES)))
+_COMMA = "{,}"
+# Two commas would be a German opening quote; one alone is itself.
+_SIGNS = re.compile("|".join(map(re.escape, _ESCAPES)) + "|,(?=,)")
 
 _PREAMBLE = r"\documentclass{article}"
 _NONE = "--"
@@ -70,7 +73,7 @@ def escape(text: object) -> str:
         a\_1 \& 50\%
     """
     line = printable(str(text)).replace("\n", " ").replace("\t", " ")
-    return _SIGNS.sub(lambda sign: _ESCAPES[sign[0]], line)
+    return _SIGNS.sub(lambda sign: _ESCAPES.get(sign[0], _COMMA), line)
 
 
 def leaderboard_latex(board: pd.DataFrame, *, made_by: str, caption: str, label: str) -> str:
@@ -137,7 +140,7 @@ def matrix_latex(
         values: names as index and columns, in their order.
         made_by: the command.
         caption: LaTeX already; names in it went through `escape`.
-        label: of the first table; further ones have ``-2`` and so on behind it.
+        label: of the first table; further ones have ``:2`` and so on behind it, as no name of a model has.
         controls: rows that stand below a line and are never the best.
         without_rank: rows that have a dagger and are never the best.
         targets: row → the column that is underlined, as the one that it is about.
@@ -163,7 +166,7 @@ def matrix_latex(
                 _halves(rows, is_control),
                 n_names=1,
                 caption=f"{caption} ({place + 1} of {n_tables})" if n_tables > 1 else caption,
-                label=f"{label}-{place + 1}" if place else label,
+                label=f"{label}:{place + 1}" if place else label,
                 note=_note(is_marked),
             )
         )
@@ -178,7 +181,7 @@ def document(files: Sequence[str], *, made_by: str) -> str:
         r"\usepackage[T1]{fontenc}",
         r"\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}",
         r"\usepackage[a4paper,margin=15mm]{geometry}",
-        r"\usepackage{booktabs,graphicx}",
+        r"\usepackage{booktabs,graphicx,textcomp}",
         r"\begin{document}",
         *(rf"\input{{{name}}}" + "\n" + r"\clearpage" for name in files),
         r"\end{document}",
@@ -193,7 +196,8 @@ def _comment(made_by: str) -> list[str]:
 
 def _snippet(tables: Sequence[str], made_by: str) -> str:
     needs = [
-        r"% Needs \usepackage{booktabs,graphicx}. Names beyond Latin letters need XeLaTeX or LuaLaTeX.",
+        r"% Needs \usepackage{booktabs,graphicx,textcomp}.",
+        "% Names beyond Latin letters need XeLaTeX or LuaLaTeX.",
         "% Bold: the best, and what looks the same at the places shown.",
     ]
     return "\n".join([*_comment(made_by), *needs, *tables])

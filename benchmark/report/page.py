@@ -164,7 +164,8 @@ def _most(findings: Findings) -> str:
     rows = findings.boards.rows
     values = rows[["rmse", "rmse_uniform"]].to_numpy(float)
     finite = values[values == values]  # noqa: PLR0124 - NaN is not itself
-    return f"{finite.max():.3f}" if len(finite) else "1"
+    # Lengths are shares of it: errors that all round to 0 must not make it 0.
+    return f"{max(finite.max(), 0.001):.3f}" if len(finite) else "1"
 
 
 def _filters(findings: Findings) -> list[dict[str, object]]:

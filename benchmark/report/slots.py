@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from benchmark.report.figures.error_parts import draw_error_parts
 from benchmark.report.figures.svg import themed_svg
 from benchmark.store import CONTROL
 from benchmark.table import by_images
+
+logger = logging.getLogger(__name__)
 
 MOST_MODELS = 2
 """Models of which figures are drawn; tables hold all."""
@@ -69,6 +72,10 @@ def draw(findings: Findings) -> tuple[list[Slot], list[str]]:
         except ValueError as error:
             left_out.append(f"Figure {plan.kind} {plan.model}: {error}")
             continue
+        except Exception as error:
+            logger.warning("The figure %s of %r cannot be drawn.", plan.kind, plan.model, exc_info=True)
+            left_out.append(f"Figure {plan.kind} {plan.model}: {type(error).__name__}: {error}")
+            continue
         size = len(svg.encode(errors="backslashreplace"))
         if size > room:
             left_out.append(f"Figure {plan.kind} {plan.model}: no room; 'plumbline export' draws it.")
@@ -77,8 +84,8 @@ def draw(findings: Findings) -> tuple[list[Slot], list[str]]:
         slots.append(Slot(plan.kind, plan.model, plan.caption, svg))
     if len(models) > MOST_MODELS:
         left_out.append(
-            f"Figures are drawn of the first {MOST_MODELS} models; 'plumbline export' draws those of all "
-            f"{len(models)}."
+            f"Figures are drawn of the first {MOST_MODELS} models; 'plumbline export --all-models' draws "
+            f"those of all {len(models)}."
         )
     return slots, left_out
 
@@ -164,13 +171,14 @@ def _fusion(findings: Findings) -> Iterator[_Plan]:
             "A panel a scenario, a line a model; the table above has the means.",
             partial(missing.draw_missing, rows),
         )
-        yield _Plan(
-            "missing-regret",
-            "",
-            "Regret in log loss [bits] of each model for each subset of modalities.",
-            "A row a model, a column a subset.",
-            partial(missing.draw_regret, findings.missing),
-        )
+        if len(missing.regrets(findings.missing)):
+            yield _Plan(
+                "missing-regret",
+                "",
+                "Regret in log loss [bits] of each model for each subset of modalities.",
+                "A row a model, a column a subset.",
+                partial(missing.draw_regret, findings.missing),
+            )
     if len(findings.balance):
         rows = _first_scenarios(by_images(findings.balance), balance.MOST_SCENARIOS)
         yield _Plan(

@@ -1,6 +1,7 @@
 """``plumbline export``: figures and tables of runs, whole and repeatable, and what was left out."""
 
 import itertools
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmark import __main__ as command
-from benchmark import findings
+from benchmark import export_command, findings
 from benchmark.report.export import figures, file_name, rbo_note, tables
 from benchmark.report.sections import in_order
 
@@ -242,6 +243,39 @@ def test_the_best_is_never_of_fewer_cases_and_rows_are_those_of_a_page(tmp_path,
     assert names == [
         name for name in in_order(found, "hybrid") if name in found.estimands.loc["hybrid"].index
     ]
+
+
+def test_no_label_is_there_twice(tmp_path, scores):
+    networks = scores[scores["model"] == "hybrid"]
+    rows = pd.concat([networks.assign(model=name) for name in ("a b", "a-b", "A.b-2", "a-b-2")])
+    found = findings.read([write_run(tmp_path / "run", rows)])
+    items = [item for item in tables(found, made_by="m") if item.make]
+    labels = [label for item in items for label in re.findall(r"\\label\{(.*?)\}", item.make())]
+    assert len(labels) == len(set(labels)) == 12
+    assert "tab:estimands-a-b-2" in labels
+
+
+def test_of_many_models_the_first_have_figures(tmp_path, scores, monkeypatch, capsys):
+    monkeypatch.setattr(Figure, "savefig", lambda _figure, file, **_options: file.write(b"drawn"))
+    monkeypatch.setattr(export_command, "MOST_MODELS", 1)
+    networks = scores[(scores["model"] == "hybrid") & (scores["data_seed"] == 0)]
+    run = write_run(tmp_path / "run", pd.concat([networks, networks.assign(model="late")]))
+    assert export(monkeypatch, run, "--out", tmp_path / "paper") == 0
+    names = {path.name for path in (tmp_path / "paper").iterdir()}
+    assert {"cost-hybrid.pdf", "leaderboard-hybrid.tex", "leaderboard-late.tex"} <= names
+    assert "cost-late.pdf" not in names
+    told = capsys.readouterr().out
+    assert "Left out: figures of late: figures are drawn of the first 1 models; --all-models draws" in told
+    assert export(monkeypatch, run, "--out", tmp_path / "all", "--all-models") == 0
+    assert (tmp_path / "all" / "cost-late.pdf").is_file()
+
+
+def test_regrets_without_a_number_are_left_out(tmp_path, scores):
+    lacking = missing().assign(regret_log_loss=np.nan)
+    found = findings.read([write_run(tmp_path / "run", scores, missing=lacking)])
+    for items in (figures(found), tables(found, made_by="m")):
+        reasons = [item.reason for item in items if item.name.startswith("missing") and item.make is None]
+        assert reasons == ["missing.csv has no value in 'regret_log_loss'"]
 
 
 def test_names_of_models_become_names_of_files():

@@ -456,6 +456,11 @@ def test_error_parts_are_drawn_where_they_are():
     assert row_names(left) == list(found["method"])
 
 
+def test_a_model_whose_name_steers_a_screen_is_drawn():
+    rows = statistics.error_shares(scores()).assign(model="hy\x01brid")
+    assert "on hy\\x01brid" in themed_svg(draw_error_parts(rows), title="", description="")
+
+
 def test_costs_are_drawn_where_they_are():
     figure = draw_cost(board())
     methods = board()[~board()["method"].isin(CONTROLS)]
@@ -607,6 +612,38 @@ def test_too_many_scenarios_are_counted():
     assert sum(panel.axison for panel in figure.axes) == 12
     figure = balance.draw_balance(balance_rows(n_scenarios=13))
     assert "Balance of modalities: 12 of 13 scenarios" in [text.get_text() for text in figure.texts]
+
+
+def test_the_best_possible_counts_each_subset_once():
+    rows = missing_rows(1, models=("hybrid", "mine"), names=("ct", "ehr"), seeds=1)
+    rows = rows[(rows["model"] == "hybrid") | (rows["available"] != "ehr")]
+    rows["best_accuracy"] = rows["available"].map({"": 0.5, "ct": 0.9, "ehr": 0.6, "ct + ehr": 0.95})
+    figure = missing.draw_missing(rows)
+    best, own = (line for line in figure.axes[0].lines if line.get_linestyle() == "--")
+    np.testing.assert_allclose(best.get_ydata(), [0.5, 0.75, 0.95])
+    np.testing.assert_allclose(own.get_ydata(), [0.5, 0.9, 0.95])
+    assert own.get_color() == look(1)[0]
+    assert "in a model's colour" in figure.get_supxlabel()
+
+
+def test_regrets_without_a_number_are_refused():
+    rows = missing_rows().assign(regret_log_loss=np.nan)
+    assert missing.regrets(rows) == {}
+    with pytest.raises(ValueError, match="must have a number in regret_log_loss"):
+        missing.draw_regret(rows)
+
+
+@pytest.mark.parametrize("n", [1, 3, 16, 60])
+def test_a_legend_has_as_many_columns_as_fit(n):
+    names = ["W" * 40 if place == 1 else f"model_{place}" for place in range(n)]
+    figure = missing.draw_missing(missing_rows(4, models=names, names=("ct", "ehr"), seeds=1))
+    (key,) = figure.legends
+    figure.draw_without_rendering()
+    box = key.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    rows = len({round(text.get_window_extent().y0) for text in key.get_texts()})
+    assert rows <= {1: 1, 3: 1, 16: 4, 60: 15}[n]
 
 
 def test_kinds_of_features_have_a_panel_each():

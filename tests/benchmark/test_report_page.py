@@ -347,6 +347,32 @@ def test_figures_without_room_are_named(runs, tmp_path, monkeypatch):
     assert "plumbline export" in Page(text).texts["left-out"]
 
 
+def test_a_figure_that_cannot_be_drawn_is_named_and_the_rest_are_there(runs, tmp_path, monkeypatch, caplog):
+    def fail(*_arguments, **_options):
+        raise ZeroDivisionError("no such thing")
+
+    monkeypatch.setattr(slots, "draw_cost", fail)
+    figures, left_out = slots.draw(findings.read([runs.write(tmp_path / "run", runs.scores())]))
+    assert {slot.kind for slot in figures} == {"critical-difference", "error-parts"}
+    assert left_out == ["Figure cost net: ZeroDivisionError: no such thing"]
+    assert "no such thing" in caplog.text
+
+
+def test_missing_modalities_without_regrets_make_a_page(runs, tmp_path):
+    lacking = runs.missing().assign(regret_log_loss=np.nan)
+    found = findings.read([runs.write(tmp_path / "run", runs.scores(n_seeds=1), missing=lacking)])
+    figures, left_out = slots.draw(found)
+    assert {slot.kind for slot in figures} >= {"missing-accuracy"}
+    assert "missing-regret" not in {slot.kind for slot in figures}
+    assert not left_out
+
+
+def test_errors_that_all_round_to_nothing_have_an_axis(runs, tmp_path):
+    scores = runs.scores(n_seeds=1).assign(rmse=1e-5, rmse_uniform=1e-5)
+    _, text = render(runs.write(tmp_path / "run", scores))
+    assert "--most:0.001" in text
+
+
 def test_long_tables_are_cut_and_say_so(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(sections, "MOST_NETWORKS", 2)
     monkeypatch.setattr(sections, "MOST_HEAT_CELLS", 12)

@@ -15,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +41,10 @@ _ABOVE = 0.24  # inches that a heading takes
 
 _PANEL = 0.85
 """How much of its room a panel takes; the rest is for the numbers beside it."""
+
+_WIDEST_LEGEND = 0.9  # of the figure: at few pixels an inch, or in a page's font, letters are wider
+_USUAL_LEGEND = 0.4  # inches of height that figures have room for
+_BESIDE_A_NAME = 5  # letters that a legend's marker takes
 
 _SPREAD = 20
 _LONGEST_NAME = 60
@@ -248,10 +253,21 @@ def draw_points(
 
 
 def legend(figure: Figure, keys: Sequence[Line2D], *, heading: str = "") -> None:
-    """Put a legend above the panels, in as many columns as fit."""
-    longest = max((len(str(key.get_label())) for key in keys), default=1)
-    width = figure.get_figwidth() / (LETTER * SMALL)
-    n_columns = max(1, min(len(keys), int(width / (longest + 7))))
+    """Put a legend above the panels, in as many columns as fit; a tall one makes the figure taller."""
+    shortest = min((len(str(key.get_label())) for key in keys), default=1)
+    most = int(figure.get_figwidth() / (LETTER * SMALL * (shortest + _BESIDE_A_NAME)))
+    most = max(1, min(len(keys), most))
+    for n_columns in range(most, 0, -1):
+        placed = _placed_legend(figure, keys, heading, n_columns=n_columns)
+        with any_script():
+            box = placed.get_window_extent()
+        if n_columns == 1 or box.width <= _WIDEST_LEGEND * figure.bbox.width:
+            figure.set_figheight(figure.get_figheight() + max(box.height / figure.dpi - _USUAL_LEGEND, 0.0))
+            return
+        placed.remove()
+
+
+def _placed_legend(figure: Figure, keys: Sequence[Line2D], heading: str, *, n_columns: int) -> Legend:
     placed = figure.legend(
         handles=list(keys),
         loc="outside upper left",
@@ -268,6 +284,7 @@ def legend(figure: Figure, keys: Sequence[Line2D], *, heading: str = "") -> None
     placed.get_title().set_color(PALETTE.ink)
     for text in placed.get_texts():
         text.set_parse_math(False)
+    return placed
 
 
 def told_apart(rows: pd.DataFrame) -> pd.DataFrame:

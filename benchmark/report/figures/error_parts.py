@@ -21,6 +21,7 @@ from benchmark.report.figures.drawing import (
     list_rows,
     one_model,
     scale_errors,
+    shown,
     title,
 )
 from benchmark.report.palette import PALETTE
@@ -54,7 +55,7 @@ def draw_error_parts(shares: pd.DataFrame, *, heading: str = "", width: float = 
     list_rows(left, rows["method"])
     keys = [
         Line2D([], [], linestyle="none", label="oracle: the method's own error", **_look(on_network=False)),
-        Line2D([], [], linestyle="none", label=f"on {model}", **_look(on_network=True)),
+        Line2D([], [], linestyle="none", label=shown(f"on {model}"), **_look(on_network=True)),
         Line2D([], [], color=_OWN, linewidth=5, solid_capstyle="butt", label="the method's share"),
         Line2D([], [], color=_ADDED, linewidth=5, solid_capstyle="butt", label="added by the network"),
     ]

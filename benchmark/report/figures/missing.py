@@ -48,7 +48,8 @@ def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading:
     """Return a figure with a panel a scenario: score against the number of modalities that are available.
 
     A point is the mean over subsets of that size and over networks, its whisker their range over networks.
-    The line without markers is the best that anyone can do: the Bayes classifier of the same subsets.
+    The dashed line is the best that anyone can do: the Bayes classifier of the same subsets, each of which
+    counts once. A model that was not looked at with all subsets has a dashed line of its own.
 
     Args:
         missing: one row a network and subset, as in ``missing.csv``; the first `MOST_SCENARIOS` are drawn.
@@ -66,6 +67,7 @@ def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading:
         "model",
         "data_seed",
         "train_seed",
+        "available",
         "n_available",
         metric,
         f"best_{metric}",
@@ -89,7 +91,9 @@ def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading:
         head(panel, str(drawn[place]), room=figure.get_figwidth() / n_columns)
         if place % n_columns == 0:
             panel.set_ylabel(_LABELS[metric])
-    figure.supxlabel("modalities available", fontsize=TEXT, color=PALETTE.ink)
+    some = any(_has_own_best(case, name) for _, case in missing.groupby("scenario") for name in names)
+    axis = "modalities available" + (f" ({_OWN_BEST})" if some else "")
+    figure.supxlabel(axis, fontsize=TEXT, color=PALETTE.ink)
     best = Line2D([], [], color=PALETTE.ink, linewidth=1.2, linestyle="--", label="best possible")
     legend(figure, [best, *handles(names)])
     if len(cases) > len(drawn):
@@ -99,7 +103,7 @@ def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading:
 
 
 def _draw_curves(panel: Axes, rows: pd.DataFrame, names: list[str], metric: str) -> None:
-    best = rows.groupby("n_available")[f"best_{metric}"].mean()
+    best = _best(rows, metric)
     panel.plot(best.index, best.to_numpy(), color=PALETTE.ink, linewidth=1.2, linestyle="--", zorder=4)
     for place, name in enumerate(names):
         mine = rows[rows["model"] == name]
@@ -108,6 +112,9 @@ def _draw_curves(panel: Axes, rows: pd.DataFrame, names: list[str], metric: str)
         by_network = mine.groupby(["n_available", "data_seed", "train_seed"])[metric].mean()
         found = by_network.groupby("n_available").agg(["mean", "min", "max"])
         colour, marker = look(place)
+        if _has_own_best(rows, name):
+            own = _best(mine, metric)
+            panel.plot(own.index, own.to_numpy(), color=colour, linewidth=0.9, linestyle="--", zorder=4)
         x = found.index.to_numpy(float)
         panel.vlines(x, found["min"], found["max"], color=colour, linewidth=0.8, zorder=2)
         panel.plot(
@@ -123,6 +130,21 @@ def _draw_curves(panel: Axes, rows: pd.DataFrame, names: list[str], metric: str)
     sizes = sorted(set(rows["n_available"]))
     step = -(-len(sizes) // 9)
     panel.set_xticks(sizes[::step])
+
+
+_OWN_BEST = "dashed in a model's colour: the best possible with the subsets that it was given"
+
+
+def _best(rows: pd.DataFrame, metric: str) -> pd.Series:
+    """Return the best possible by number of modalities: mean over subsets, however many models have each."""
+    by_subset = rows.groupby(["n_available", "available"])[f"best_{metric}"].mean()
+    return by_subset.groupby("n_available").mean()
+
+
+def _has_own_best(rows: pd.DataFrame, name: str) -> bool:
+    """Return whether a model lacks subsets that another of the same scenario has."""
+    mine = rows.loc[rows["model"] == name, "available"]
+    return 0 < mine.nunique() < rows["available"].nunique()
 
 
 def draw_regret(missing: pd.DataFrame, *, metric: Metric = "log_loss", heading: str = "") -> Figure:
@@ -142,8 +164,11 @@ def draw_regret(missing: pd.DataFrame, *, metric: Metric = "log_loss", heading: 
     """
     check_known("metric", metric, _LABELS)
     columns = ("scenario", "model", "available", "n_available", "n_modalities", f"regret_{metric}")
-    check_columns(missing, "The table of missing modalities", columns)
+    what = "The table of missing modalities"
+    check_columns(missing, what, columns)
     tables = regrets(missing, metric=metric)
+    if not tables:
+        raise ValueError(f"{what} must have a number in regret_{metric}. Got none: leave the figure out.")
     sizes = [table_size(table) for table in tables.values()]
     width = max(width for width, _ in sizes)
     figure = blank(width, sum(height + 0.2 for _, height in sizes) + 0.15)
@@ -168,10 +193,14 @@ def draw_regret(missing: pd.DataFrame, *, metric: Metric = "log_loss", heading: 
 
 
 def regrets(missing: pd.DataFrame, *, metric: Metric = "log_loss") -> dict[tuple[str, ...], pd.DataFrame]:
-    """Return mean regrets of models (rows) for subsets (columns, small ones first), by set of modalities."""
+    """Return mean regrets of models (rows) for subsets (columns, small ones first), by set of modalities.
+
+    Sets of modalities for which there is no regret are left out.
+    """
     names = missing["available"].fillna("").astype(str)
     keyed = missing.assign(available=names, modalities=_modalities(missing.assign(available=names)))
     found = {}
+    keyed = keyed[keyed[f"regret_{metric}"].notna()]
     for modalities, rows in keyed.groupby("modalities", sort=False):
         subsets = rows.drop_duplicates("available").sort_values("n_available", kind="stable")
         n = len(subsets)

@@ -124,7 +124,7 @@ def _of_model(found: Findings, model: str, name: str, contest: Contest) -> Itera
 
 def _intervals(found: Findings, contest: Contest) -> pd.DataFrame:
     """Return intervals of all metrics: findings hold those of the RMSE alone."""
-    rows = found.scores[found.scores["method"].isin(contest.methods)]
+    rows = contest.choice.rows(found.scores)  # the cells that the report compares
     return intervals(rows, over=contest.over, model=contest.model, gaps="drop-case")
 
 

@@ -168,6 +168,7 @@ def test_the_oracle_alone_has_no_parts(tmp_path, scores, monkeypatch, capsys):
     assert not (tmp_path / "paper" / "error-parts-oracle.pdf").exists()
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(tmp_path, scores, monkeypatch):
     run = write_run(tmp_path / "run", scores)
     found = []

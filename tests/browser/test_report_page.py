@@ -108,7 +108,7 @@ def _is_in_order(values, *, descending):
     return known == sorted(known, reverse=True) and all(one <= other for one, other in steps)
 
 
-@pytest.mark.parametrize("way", ["mouse", "keyboard"])
+@pytest.mark.parametrize("way", ["mouse", pytest.param("keyboard", marks=pytest.mark.slow)])
 def test_every_column_sorts_both_ways(page, way):
     before = board(page)
     heads = page.locator("#board thead th")
@@ -412,6 +412,7 @@ def test_on_paper_everything_is_open_and_light(page):
     assert cut == 0
 
 
+@pytest.mark.slow
 def test_tables_fit_on_paper(page):
     page.emulate_media(media="print")
     for name, width in (("main > section:not(#heat)", 186), ("#heat", 273)):  # mm of A4 between margins

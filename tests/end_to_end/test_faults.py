@@ -362,7 +362,9 @@ def disc() -> Iterator[Callable[[Path, str], Disc]]:
 # A tmpfs gives whole pages, and a result takes one: the first is too small for the results, the second for
 # the tables, the third for the pictures.
 @needs_root
-@pytest.mark.parametrize("pages", [4, pytest.param(N_RESULTS + 2, marks=pytest.mark.slow), N_RESULTS + 30])
+@pytest.mark.parametrize(
+    "pages", [4, *(pytest.param(N_RESULTS + more, marks=pytest.mark.slow) for more in (2, 30))]
+)
 def test_a_full_disc_ends_the_run_with_a_reason_and_loses_nothing(
     pages, plumbline, undisturbed, tmp_path, disc
 ):
@@ -376,7 +378,9 @@ def test_a_full_disc_ends_the_run_with_a_reason_and_loses_nothing(
     check_goes_on(tmp_path, lambda: plumbline(*QUICK, cwd=tmp_path), expected)
 
 
-@pytest.mark.parametrize("size", [1000, 10_000], ids=["results", "tables"])
+@pytest.mark.parametrize(
+    "size", [pytest.param(1000, id="results", marks=pytest.mark.slow), pytest.param(10_000, id="tables")]
+)
 def test_a_file_that_may_not_grow_ends_the_run_with_a_reason_and_loses_nothing(
     size, plumbline, undisturbed, tmp_path
 ):
@@ -637,6 +641,7 @@ def test_damaged_results_are_told_and_made_again(plumbline, undisturbed, tmp_pat
     assert plumbline(*QUICK, cwd=tmp_path).stderr == ""
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_place_of_a_result_is_told(plumbline, undisturbed, tmp_path):
     expected, _ = undisturbed(*QUICK)
     assert plumbline(*QUICK, cwd=tmp_path).returncode == 0

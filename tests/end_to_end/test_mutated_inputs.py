@@ -492,7 +492,7 @@ def run_fast(patch: pytest.MonkeyPatch, work: Path) -> None:
     patch.setenv("PLUMBLINE_CACHE", str(work / "cache"))
     patch.setattr(sandbox, "is_available", lambda: False)
     patch.setattr(figure, "draw_importances", lambda *_, **__: None)
-    patch.setattr(figure, "save", lambda _picture, path: path.touch())
+    patch.setattr(figure, "save", lambda _picture, path, **_options: path.touch())
     # A network that learnt hardly anything is as good: its numbers are its own.
     plan = replace(models.plan("hybrid"), max_epochs=1, min_steps=2)
     patch.setattr(models, "plan", lambda _name: plan)

@@ -77,6 +77,7 @@ def test_standard_errors_cover(repeats, estimand):
     assert is_calibrated(repeats[:, ESTIMANDS.index(estimand)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimand", ESTIMANDS)
 def test_the_check_can_fail(repeats, estimand):
     values = repeats[:, ESTIMANDS.index(estimand)]

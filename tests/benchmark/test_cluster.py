@@ -147,6 +147,7 @@ def test_a_cluster_that_comes_and_goes_gives_the_same_numbers(processes, here):
     assert len(list((here / "cluster" / "results").iterdir())) == len(shared.results)
 
 
+@pytest.mark.slow
 def test_a_method_that_ends_its_process_costs_its_own_result_only(processes, here):
     methods = ("mine:exits", "mine:hungry", "gradient")
     found = session.run(request(here / "run", methods=methods), cluster=processes.address)

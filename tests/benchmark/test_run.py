@@ -284,6 +284,7 @@ def untrained(monkeypatch):
     monkeypatch.setattr(bench, "save_cached", lambda *_args, **_options: None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untrained")
 def test_what_is_finer_than_a_modality_is_scored_alike_wherever_the_method_runs(tmp_path):
     own = (Method("mine", slopes_of_pixels, "pixels"),)

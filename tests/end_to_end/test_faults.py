@@ -494,6 +494,7 @@ def test_a_folder_that_becomes_read_only_is_told_and_loses_nothing(
     check_goes_on(tmp_path, lambda: plumbline(*QUICK, cwd=tmp_path), expected)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_removed_is_told_and_made_again_by_the_same_command(
     plumbline, undisturbed, tmp_path, halfway
 ):

@@ -582,6 +582,7 @@ def check_drawn_results(undisturbed: Undisturbed, edits: list[Edit]) -> None:
     check_results(undisturbed, chosen)
 
 
+@pytest.mark.slow
 @drawn(8)
 @given(all_files(st.one_of(json_edits(), json_edits(), byte_edits())))
 def test_mutated_results_change_no_table(undisturbed, edits):

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("distributed", reason="needs the extra [cluster]")
 
+from distributed import Client
+
 from benchmark import cluster, session
 from benchmark.bench import Limits
 from benchmark.executors import WorkerDiedError
@@ -192,6 +194,8 @@ def test_errors_come_back_as_they_are(processes):
 
 
 def test_a_worker_of_another_version_is_refused(processes, monkeypatch):
+    with Client(processes.address, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=60)
     monkeypatch.setattr(cluster, "code_fingerprint", lambda: "0123456789abcdef")
     with pytest.raises(cluster.ClusterError, match="another version of Plumbline"):
         cluster.connect(processes.address)

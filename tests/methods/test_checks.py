@@ -4,6 +4,7 @@ import ast
 import random
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -277,11 +278,13 @@ def scales_each_image(model, samples, rng):
     )
 
 
+CALLS = count()
+
+
 def speckles(model, samples, rng):
-    maps = slopes(model, samples)
-    return Attribution(
-        pixels={name: values * (1 + 1e-6 * np.random.default_rng().random()) for name, values in maps.items()}
-    )
+    # Not drawn: one pair of draws in twenty is the same in single precision.
+    factor = 1 + 1e-6 * (next(CALLS) % 2)
+    return Attribution(pixels={name: values * factor for name, values in slopes(model, samples).items()})
 
 
 def speckles_from_numpy(model, samples, rng):

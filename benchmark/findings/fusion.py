@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from benchmark.diagnosis_table import IGNORED, LEANED
 from benchmark.table import by_images
 
 _SCORES = ("accuracy", "best_accuracy", "regret_accuracy", "auroc", "best_auroc", "log_loss", "best_log_loss")
@@ -72,8 +73,8 @@ def by_modality(balance: pd.DataFrame) -> pd.DataFrame:
     keys = ["scenario", "model", "modality"]
     flags = pd.DataFrame(
         {
-            "n_ignored": rows["flag"] == "ignored",
-            "n_leaned_on": rows["flag"] == "leaned on",
+            "n_ignored": rows["flag"] == IGNORED,
+            "n_leaned_on": rows["flag"] == LEANED,
             "n_networks": 1,
         }
     )

@@ -76,8 +76,7 @@ class Boards:
             skipped; NaN of others, whose scores are of the cases that they have, and of controls. ``low``
             and ``high`` bound the RMSE with 95 % confidence; ``rmse_oracle`` is the method's RMSE on the
             true decision function; ``n_results``, of ``n_scenarios``, are pooled; ``model_calls`` and
-            ``seconds`` are means of a result. A method whose scenarios have unlike numbers of seeds has no
-            bounds: those of the statistics are of a mean of scenarios, which is another number then.
+            ``seconds`` are means of a result.
         truths: ``OWN``, then the estimands.
         families: ``ALL``, then those that there are, if there are several.
         images: likewise.
@@ -289,17 +288,14 @@ class _Cutter:
         return np.where(count > 1, np.sqrt(total / np.maximum(count - 1, 1)), np.nan)
 
     def _interval(self, squares: Array, method: str, *, may_lack: bool) -> tuple[float, float]:
-        counts = np.isfinite(squares).sum(1)
-        if len(set(counts[counts > 0].tolist())) > 1:
-            return np.nan, np.nan
         if may_lack:
             if self.lacks_intervals:
                 return np.nan, np.nan
             self._n_intervals += 1
         if self._over == "seeds":
-            return seed_interval(squares, squared=True)[1:]
+            return seed_interval(squares, squared=True, mean_of="results")[1:]
         rng = numpy_rng("interval", method, "rmse", 0)
-        return scenario_interval(squares, rng=rng, squared=True)[1:]
+        return scenario_interval(squares, rng=rng, squared=True, mean_of="results")[1:]
 
     @property
     def lacks_intervals(self) -> bool:

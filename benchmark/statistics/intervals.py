@@ -11,7 +11,7 @@ scenarios, the bootstrap is studentised. ``results/reference/gate.md`` has the m
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from synthetic.seeding import numpy_rng
 Array = NDArray[np.float64]
 
 Over = Literal["seeds", "scenarios"]
+
+MeanOf = Literal["scenarios", "results"]
+"""What weighs the same in a mean: scenarios, or results, which a scenario with more seeds has more of."""
 
 UNSEEN = 0.02
 """Sum of squared deviations of an RBO that is taken to hide in the seeds that were not drawn.
@@ -122,17 +125,19 @@ def intervals(
     return pd.DataFrame(rows)
 
 
-def seed_variance(values: Array, *, unseen: float = 0.0) -> Variance:
+def seed_variance(values: Array, *, unseen: float = 0.0, mean_of: MeanOf = "scenarios") -> Variance:
     """Return the variance over seeds of a mean over scenarios, which are fixed.
 
-    Each scenario has a variance of its own: V = Σ_i s_i² / k_i / S², with the degrees of freedom of
-    Satterthwaite (1946), "An approximate distribution of estimates of variance components". A scenario with
-    one seed gets the mean variance of the others. Where `unseen` is given, variances are pooled instead:
-    those of steps are 0 in nearly all scenarios, and no scenario's own can be told from three seeds.
+    Each scenario has a variance of its own: V = Σ_i w_i² s_i² / k_i, where w_i is 1 / S in a mean of
+    scenarios and k_i / Σ k in one of results, with the degrees of freedom of Satterthwaite (1946), "An
+    approximate distribution of estimates of variance components". A scenario with one seed gets the mean
+    variance of the others. Where `unseen` is given, variances are pooled instead: those of steps are 0 in
+    nearly all scenarios, and no scenario's own can be told from three seeds.
 
     Args:
         values: ``[s, k]``, NaN where there is none.
         unseen: sum of squared deviations added for seeds that were not drawn; see ``UNSEEN``.
+        mean_of: what weighs the same in the mean.
 
     Returns:
         The variance and its degrees of freedom; NaN and 0 where no scenario has two seeds.
@@ -143,14 +148,14 @@ def seed_variance(values: Array, *, unseen: float = 0.0) -> Variance:
     if not several.any():
         return Variance(np.nan, 0.0)
     squares = np.array([((row - row.mean()) ** 2).sum() for row in filled])
-    n = len(filled)
+    weights = _weights(counts, mean_of)
     if unseen > 0:
         freedom = float((counts - 1).sum()) + 1
         pooled = (squares.sum() + unseen) / freedom
-        return Variance(float((pooled / counts).sum() / n**2), freedom)
+        return Variance(float((weights**2 * pooled / counts).sum()), freedom)
     own = np.where(several, squares / np.maximum(counts - 1, 1), 0.0)
     own = np.where(several, own, own[several].mean())
-    parts = own / counts / n**2
+    parts = weights**2 * own / counts
     total = float(parts.sum())
     freedom = float((counts[several] - 1).sum())
     if total > 0:
@@ -165,7 +170,12 @@ def shared_factor(values: Array) -> float:
 
 
 def seed_interval(
-    values: Array, *, confidence: float = 0.95, squared: bool = False, unseen: float = 0.0
+    values: Array,
+    *,
+    confidence: float = 0.95,
+    squared: bool = False,
+    unseen: float = 0.0,
+    mean_of: MeanOf = "scenarios",
 ) -> Interval:
     """Return the interval of a mean over fixed scenarios, if seeds vary.
 
@@ -178,13 +188,16 @@ def seed_interval(
         confidence: in (0, 1).
         squared: whether the values are squared errors, of which the root of the mean is wanted.
         unseen: see ``UNSEEN``.
+        mean_of: what weighs the same in the mean.
 
     Example:
         >>> seed_interval(np.array([[0.0, 2.0], [4.0, 6.0]])).value
         3.0
+        >>> seed_interval(np.array([[0.0, 2.0], [4.0, np.nan]]), mean_of="results").value
+        2.0
     """
-    mean = _mean_of_scenarios(values)
-    variance, freedom = seed_variance(values, unseen=unseen)
+    mean = _mean(values, mean_of)
+    variance, freedom = seed_variance(values, unseen=unseen, mean_of=mean_of)
     if np.isnan(variance):
         return Interval(_root(mean, squared=squared), np.nan, np.nan)
     reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance * shared_factor(values))
@@ -204,6 +217,7 @@ def scenario_interval(
     confidence: float = 0.95,
     squared: bool = False,
     unseen: float = 0.0,
+    mean_of: MeanOf = "scenarios",
     n_resamples: int = 2000,
 ) -> Interval:
     """Return the interval of a mean if scenarios vary, and seeds in them.
@@ -211,7 +225,8 @@ def scenario_interval(
     The studentised hierarchical bootstrap (Davison & Hinkley 1997, "Bootstrap Methods and their Application",
     sections 3.8 and 5.2): scenarios are drawn with replacement, then seeds inside each; every resample is
     measured in its own standard errors. Steps (`unseen`) leave most resamples without a variance: there,
-    Student's t over the means of scenarios.
+    Student's t over the means of scenarios. A mean of results is the ratio Σ k_i m_i / Σ k_i of scenarios
+    that are drawn with their numbers of seeds k_i (Cochran 1977, "Sampling Techniques", section 6.4).
 
     Args:
         values: ``[s, k]``, one a scenario and seed, NaN where there is none.
@@ -219,27 +234,30 @@ def scenario_interval(
         confidence: in (0, 1).
         squared: whether the values are squared errors, of which the root of the mean is wanted.
         unseen: see ``UNSEEN``.
+        mean_of: what weighs the same in the mean.
         n_resamples: of the bootstrap.
     """
     filled = values[np.isfinite(values).any(1)]
     if not len(filled):
         return Interval(np.nan, np.nan, np.nan)
-    means = np.nanmean(filled, axis=1)
-    n, mean = len(means), float(means.mean())
+    mean, n = _mean(filled, mean_of), len(filled)
     if n < 2:
         return Interval(_root(mean, squared=squared), np.nan, np.nan)
-    deviation = float(((means - mean) ** 2).sum())
+    means, shares = np.nanmean(filled, axis=1), n * _weights(np.isfinite(filled).sum(1), mean_of)
+    deviation = float(((shares * (means - mean)) ** 2).sum())
     level = (1 - confidence) / 2
     if unseen > 0:
         reach = stats.t.ppf(1 - level, n - 1) * np.sqrt((deviation + unseen) / (n - 1) / n)
         return Interval(mean, mean - reach, min(mean + reach, 1.0))
     error = np.sqrt(deviation / (n - 1) / n)
-    ratios = _studentised(filled, mean, n_resamples, rng) if error > 0 else np.zeros(1)
+    ratios = _studentised(filled, mean, mean_of, n_resamples, rng) if error > 0 else np.zeros(1)
     low, high = (mean - np.quantile(ratios, q) * error for q in (1 - level, level))
     return Interval(*(_root(float(value), squared=squared) for value in (mean, low, high)))
 
 
-def _studentised(values: Array, mean: float, n_resamples: int, rng: np.random.Generator) -> Array:
+def _studentised(
+    values: Array, mean: float, mean_of: MeanOf, n_resamples: int, rng: np.random.Generator
+) -> Array:
     """Return (mean* − mean) / standard error* of resamples that have one."""
     n = len(values)
     scenarios = rng.integers(0, n, (n_resamples, n))
@@ -251,16 +269,27 @@ def _studentised(values: Array, mean: float, n_resamples: int, rng: np.random.Ge
     drawn = packed[scenarios[..., None], seeds]
     # As many draws as there are seeds.
     drawn = np.where(np.arange(width) < counts[..., None], drawn, np.nan)
-    means = np.nanmean(drawn, axis=2)
-    errors = means.std(axis=1, ddof=1) / np.sqrt(n)
+    means, weights = np.nanmean(drawn, axis=2), _weights(counts, mean_of)
+    each = (weights * means).sum(1)
+    deviations = n * weights * (means - each[:, None])
+    errors = np.sqrt((deviations**2).sum(1) / (n - 1) / n)
     usable = errors > 1e-12 * max(abs(mean), 1e-300)
-    return (means.mean(1)[usable] - mean) / errors[usable] if usable.any() else np.zeros(1)
+    return (each[usable] - mean) / errors[usable] if usable.any() else np.zeros(1)
 
 
-def _mean_of_scenarios(values: Array) -> float:
-    """Return the mean over scenarios of their means over seeds."""
+def _weights(counts: NDArray[Any], mean_of: MeanOf) -> Array:
+    """Return the weight of each scenario in a mean, ``[..., s]``, from its number of seeds."""
+    check_known("weighing", mean_of, get_args(MeanOf))
+    parts = counts.astype(float) if mean_of == "results" else np.ones(counts.shape)
+    return parts / parts.sum(-1, keepdims=True)
+
+
+def _mean(values: Array, mean_of: MeanOf) -> float:
+    """Return the mean over scenarios of their means over seeds; NaN of none."""
     filled = values[np.isfinite(values).any(1)]
-    return float(np.nanmean(filled, axis=1).mean()) if len(filled) else np.nan
+    if not len(filled):
+        return np.nan
+    return float(_weights(np.isfinite(filled).sum(1), mean_of) @ np.nanmean(filled, axis=1))
 
 
 def _root(value: float, *, squared: bool) -> float:

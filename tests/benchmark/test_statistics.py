@@ -183,6 +183,33 @@ def test_a_missing_seed_leaves_the_others():
     assert statistics.seed_interval(values).value == pytest.approx(3.0)
 
 
+def test_a_mean_of_results_weighs_scenarios_by_their_seeds():
+    values = np.array([[0.0, 2.0, np.nan], [4.0, 6.0, 5.0], [np.nan, np.nan, np.nan]])
+    # (2/5)² · 2/2 and (3/5)² · 1/3, with one and two degrees of freedom.
+    found = statistics.seed_variance(values, mean_of="results")
+    assert found == pytest.approx((0.16 + 0.12, 0.28**2 / (0.16**2 / 1 + 0.12**2 / 2)))
+    assert statistics.seed_variance(values, mean_of="results", unseen=3.0) == pytest.approx(
+        ((2 + 2 + 3) / 4 * (0.16 / 2 + 0.36 / 3), 4)
+    )
+    assert statistics.seed_interval(values, mean_of="results").value == pytest.approx(np.nanmean(values))
+    rng = np.random.default_rng(0)
+    assert statistics.scenario_interval(values, rng=rng, mean_of="results").value == pytest.approx(3.4)
+    with pytest.raises(ValueError, match="Did you mean 'results'"):
+        statistics.seed_variance(values, mean_of="result")
+
+
+def test_with_as_many_seeds_everywhere_both_means_are_one():
+    values = noisy((1, 8, 3))[0]
+    assert statistics.seed_variance(values, mean_of="results") == pytest.approx(
+        statistics.seed_variance(values)
+    )
+    one, other = (
+        statistics.scenario_interval(values, rng=np.random.default_rng(1), mean_of=mean_of)
+        for mean_of in ("results", "scenarios")
+    )
+    assert one == pytest.approx(other)
+
+
 def test_one_seed_has_no_interval_over_seeds():
     rows = statistics.intervals(make_table(noisy((2, 5, 1))))
     assert rows[["low", "high"]].isna().all().all()
@@ -226,26 +253,34 @@ def test_arguments_of_intervals_are_checked():
         statistics.intervals(table, over="seed")
 
 
-def test_the_interval_over_seeds_covers_as_often_as_it_says():
+@pytest.mark.parametrize("lost", [(), (0, 3), (0, 0, 1)], ids=["all", "two lost", "three lost"])
+def test_the_interval_over_seeds_covers_as_often_as_it_says(lost):
     rng = np.random.default_rng(3)
     level = 0.1 * np.array([1.0, 1.2, 0.3, 0.5, 0.5, 0.8, 0.2, 0.9])[:, None]
-    truth = np.sqrt((level**2 * (1 + 0.2**2)).mean())
+    gone = np.zeros((8, 3), dtype=bool)
+    for place, scenario in enumerate(lost):
+        gone[scenario, place] = True
+    squares = level**2 * (1 + 0.2**2)
+    truth = np.sqrt((squares * ~gone).sum() / (~gone).sum())
     n, hits = 800, 0
     for _ in range(n):
         # Scenarios share a twentieth of the variance with the same seed.
         drawn = np.sqrt(0.95) * rng.standard_normal((8, 3)) + np.sqrt(0.05) * rng.standard_normal(3)
-        found = statistics.seed_interval((level * (1 + 0.2 * drawn)) ** 2, squared=True)
+        values = np.where(gone, np.nan, (level * (1 + 0.2 * drawn)) ** 2)
+        found = statistics.seed_interval(values, squared=True, mean_of="results")
         hits += found.low <= truth <= found.high
     assert 0.93 <= hits / n <= 0.97
 
 
 @pytest.mark.slow
-def test_the_interval_over_scenarios_covers_as_often_as_it_says():
+@pytest.mark.parametrize("share_lost", [0.0, 0.2])
+def test_the_interval_over_scenarios_covers_as_often_as_it_says(share_lost):
     rng = np.random.default_rng(4)
     n, hits = 1500, 0
     for _ in range(n):
         values = 1 + 0.3 * rng.standard_normal((8, 1)) + 0.1 * rng.standard_normal((8, 3))
-        found = statistics.scenario_interval(values, rng=rng, n_resamples=400)
+        values[:, 1:][rng.random((8, 2)) < share_lost] = np.nan
+        found = statistics.scenario_interval(values, rng=rng, mean_of="results", n_resamples=400)
         hits += found.low <= 1.0 <= found.high
     assert 0.93 <= hits / n <= 0.97
 

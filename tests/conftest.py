@@ -12,10 +12,15 @@ from synthetic.threads import single_thread
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_this_run(tmp_path_factory):
-    """Keep the user's own cache out of the tests: neither read from it nor write to it."""
+def cache_of_this_run(tmp_path_factory, worker_id):
+    """Keep the user's own cache out of the tests: neither read from it nor write to it.
+
+    The processes of one run share a cache, as those of a benchmark do.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder if worker_id == "master" else folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PLUMBLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PLUMBLINE_CACHE", str(folder / "cache"))
         patch.delenv("PLUMBLINE_CACHE_LIMIT", raising=False)
         yield
 

@@ -327,9 +327,7 @@ def test_what_is_forgotten_is_forgotten_in_the_copy_alone():
 
 
 def test_answers_that_are_looked_for_are_not_kept():
-    found = door.find_answers()
     truth = synthetic.truths(synthetic.scenario("paper-F4"))["gradient"]
-    assert truth not in [reference() for reference in found]
     found = door.find_answers()
     assert any(reference() is truth for reference in found)
     place = next(reference for reference in found if reference() is truth)

@@ -36,13 +36,21 @@ TWINS = (
 )
 
 
-@parametrize_with_checks([name for name in methods.names() if name not in (*WEIGH_EVIDENCE, *TWINS)])
+# Of those that take long by their number of steps, a short one is checked in every run, the default in the others.
+SHORT = {
+    "patch_shap": "patch_shap(patches=4, n_orders=2)",
+    "pixel_integrated_gradients": "pixel_integrated_gradients(n_steps=8)",
+}
+OFTEN = [SHORT.get(name, name) for name in methods.names() if name not in (*WEIGH_EVIDENCE, *TWINS)]
+
+
+@parametrize_with_checks(OFTEN)
 def test_contract(method, check):
     check(method)
 
 
 @pytest.mark.slow
-@parametrize_with_checks(TWINS)
+@parametrize_with_checks([*TWINS, *SHORT])
 def test_contract_of_twins(method, check):
     check(method)
 

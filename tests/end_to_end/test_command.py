@@ -209,7 +209,7 @@ def test_an_interrupted_run_says_so_and_goes_on_from_there(plumbline, folder):
     (folder / "slow.py").write_text(
         "import time\n"
         "def slow(model, samples, rng):\n"
-        "    time.sleep(5)\n"
+        "    time.sleep(2)\n"
         "    return {name: 1.0 for name in model.modalities}\n"
     )
     words = [*SMALL, "--method", "gradient", "--method", "slow:slow", "--workers", "1", "--out", "stopped"]

@@ -630,7 +630,7 @@ def test_a_wrong_result_misleads_no_dry_run(undisturbed, name):
 
 
 @pytest.mark.parametrize(
-    "text", ["\\ud800", "\\udcff x", "[/]", "\\x1b[31m", "\\u202e", "", "\\n\\n", "<script>"]
+    "text", few(["\\ud800", "[/]", "\\x1b[31m", "", "\\udcff x", "\\u202e", "\\n\\n", "<script>"], 4)
 )
 def test_whatever_a_method_raises_costs_its_own_result_only(world, text):
     (world / "raising.py").write_text(
@@ -895,7 +895,7 @@ def test_many_mutated_truths_are_worked_out_anew(kept, edits):
     check_truths(kept, edits)
 
 
-@pytest.mark.parametrize("wrong", RESEALED_TRUTHS)
+@pytest.mark.parametrize("wrong", few(RESEALED_TRUTHS, 5))
 def test_a_truth_that_cannot_be_read_is_worked_out_anew(kept, wrong):
     check_truths(kept, [RESEALED_TRUTHS[wrong]] * 3)
 
@@ -1191,7 +1191,7 @@ def test_a_mutated_scenario_that_can_be_read_is_run_and_shown(world, raw):
 # --- names --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("name", keen(HOSTILE))
 def test_the_names_of_scenarios_and_suites_lead_nowhere(world, name):
     check_scenario(world, toml_text({**SCENARIO, "name": name}).encode())
     check_suite(world, toml_text({**SUITE, "name": name}).encode())

@@ -185,15 +185,33 @@ def networks(balanced: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def compared(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `missing` where networks of one modality are one model: what separate ones can do.
+
+    Each counts with its own modality alone. They are ``unimodal`` together in scenarios where every modality
+    has one; elsewhere each keeps a name with its modality.
+
+    Args:
+        frame: from `missing`.
+    """
+    single = frame["only"] != ""
+    rows = frame[~single | (frame["only"] == frame["available"])]
+    here = rows[rows["only"] != ""]
+    has = here.groupby(["scenario", "images", "features"])["only"].transform("nunique")
+    together = (has == here["n_modalities"]).reindex(rows.index, fill_value=False)
+    apart = "unimodal(modality=" + rows["only"] + ")"
+    names = rows["model"].where(rows["only"] == "", apart).mask(together, "unimodal")
+    return rows.assign(model=names)
+
+
 def missing_board(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row a model: its mean regret by what is available, least with one modality alone first.
 
     Scenarios weigh the same, whatever their number of seeds and modalities; what is unknown in one is unknown
-    in their mean. Networks of one modality count together as ``unimodal``, each with its own modality alone,
-    in scenarios where every modality has one: what separate networks can do.
+    in their mean.
 
     Args:
-        frame: from `missing`.
+        frame: from `missing`; networks of one modality are told as by `compared`.
 
     Returns:
         ``model``, ``n_scenarios``, ``n_networks`` and, for each of `METRICS`, the regret with ``all``
@@ -202,11 +220,8 @@ def missing_board(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if frame.empty:
         return frame
-    single = frame["only"] != ""
-    own = frame["only"] == frame["available"]
-    frame = frame[~single | own].assign(model=frame["model"].mask(single, "unimodal"))
     rows = []
-    for model, group in frame.groupby("model", sort=False):
+    for model, group in compared(frame).groupby("model", sort=False):
         cases = [_regrets(case) for _, case in group.groupby(["scenario", "images", "features"], sort=False)]
         rows.append(
             {

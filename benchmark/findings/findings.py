@@ -15,6 +15,7 @@ import pandas as pd
 
 import methods
 from benchmark import fine_table, table
+from benchmark.diagnosis_table import compared
 from benchmark.findings.answer import Answer, answer, warnings
 from benchmark.findings.boards import ALL, OWN, Boards, work_out
 from benchmark.findings.contest import Contest, hold
@@ -42,7 +43,8 @@ class Findings:
         fidelity: from ``table.fidelity``, one row a network.
         failures: one row a result that failed or was skipped: ``scenario``, ``images``, ``model``,
             ``method``, seeds, ``status`` and ``reason``, empty where the run's folder does not say.
-        missing: ``missing.csv``: networks against the best possible, for every subset of modalities.
+        missing: ``missing.csv``: networks against the best possible, for every subset of modalities; networks
+            of one modality as ``diagnosis_table.compared`` has them.
         balance: ``balance.csv``: share of each modality in data and networks.
         pixels: from ``fine_table.pixels_board``.
         features: from ``fine_table.parts_board``, of clinical features.
@@ -159,7 +161,7 @@ def read(paths: Sequence[Path]) -> Findings:
         read_shares(runs, scores),
         fidelity,
         failures,
-        read_table(runs, "missing"),
+        compared(read_table(runs, "missing")),
         read_table(runs, "balance"),
         fine_table.pixels_board(read_table(runs, "pixels")),
         fine_table.parts_board(parts, part=fine_table.FEATURES),

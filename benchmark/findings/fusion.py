@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.diagnosis_table import IGNORED, LEANED
+from benchmark.diagnosis_table import IGNORED, LEANED, NETWORK
 from benchmark.table import by_images
 
 _SCORES = ("accuracy", "best_accuracy", "regret_accuracy", "auroc", "best_auroc", "log_loss", "best_log_loss")
@@ -18,7 +18,8 @@ _SHARES = ("share_data", "share_network", "drop", "true_drop", "alone", "best_al
 def by_number(missing: pd.DataFrame) -> pd.DataFrame:
     """Return how well each model does with so many modalities at hand.
 
-    A mean over subsets, scenarios and seeds: each network weighs the same, whatever its number of subsets.
+    A mean over subsets and seeds, then over scenarios: they weigh the same, whatever their number of either,
+    as in ``diagnosis_table.missing_board``.
 
     Args:
         missing: rows of ``missing.csv``.
@@ -30,10 +31,10 @@ def by_number(missing: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["model", "n_modalities", "n_available"]
     scores = [*_SCORES, "regret_log_loss"]
-    network = ["scenario", "images", "features", "data_seed", "train_seed"]
-    each = missing.groupby([*keys, *network], sort=False)[scores].mean()
+    each = missing.groupby([*keys, "scenario", "images", "features"], sort=False)[scores].mean()
     means = each.groupby(keys, sort=False)[scores].mean()
-    means.insert(0, "n_networks", each.groupby(keys, sort=False).size())
+    networks = missing.drop_duplicates([*keys, *NETWORK, "only"])
+    means.insert(0, "n_networks", networks.groupby(keys, sort=False).size())
     found = means.reset_index()
     found["_model"] = pd.factorize(found["model"])[0]
     return found.sort_values(["_model", *keys[1:]], kind="stable", ignore_index=True).drop(columns="_model")

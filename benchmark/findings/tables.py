@@ -31,7 +31,7 @@ _COLUMNS = {
     "missing": (
         *("scenario", "images", "features", "model", "data_seed", "train_seed", "available", "n_available"),
         *("n_modalities", "accuracy", "auroc", "log_loss", "best_accuracy", "best_auroc", "best_log_loss"),
-        *("regret_accuracy", "regret_auroc", "regret_log_loss"),
+        *("regret_accuracy", "regret_auroc", "regret_log_loss", "only"),
     ),
     "balance": (
         *("scenario", "images", "features", "model", "data_seed", "train_seed", "modality", "share_data"),
@@ -41,11 +41,14 @@ _COLUMNS = {
 """Columns that are read, table by table; others are left on the disc."""
 
 _OPTIONAL = frozenset(
-    ("rbo_p90", "accuracy", "auroc", "r2", "model_calls", "seconds", "n_clipped", "all_zero", "n_modalities")
+    (
+        *("rbo_p90", "accuracy", "auroc", "r2", "model_calls", "seconds", "n_clipped", "all_zero"),
+        *("n_modalities", "only"),
+    )
 )
 """Columns that a table cut down to what a baseline needs may lack; they are empty then."""
 
-_TEXT = frozenset((*_NAMES, "status", "part", "image", "available", "modality", "flag"))
+_TEXT = frozenset((*_NAMES, "status", "part", "image", "available", "only", "modality", "flag"))
 _CELL = {
     "scores": ("scenario", "images", "features", "model", "method", *_SEEDS, "estimand"),
     "parts": ("scenario", "images", "features", "model", "method", *_SEEDS, "estimand", "part"),
@@ -154,7 +157,9 @@ def _read(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     for name in numbers:
         if not pd.api.types.is_numeric_dtype(table[name]):
             raise ValueError(f"The column {name!r} of {file} must hold numbers. Got text: is it damaged?")
-    return table.assign(**{name: _text(table[name]) for name in columns if name in _TEXT})
+    return table.assign(
+        **{name: _text(table[name]) if name in there else "" for name in columns if name in _TEXT}
+    )
 
 
 def _text(names: pd.Series) -> pd.Series:

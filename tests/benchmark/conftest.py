@@ -88,6 +88,7 @@ def make_missing(models=("net",)):
                 "regret_accuracy": 0.9 - accuracy,
                 "regret_auroc": 0.9 - accuracy,
                 "regret_log_loss": 0.1,
+                "only": "",
             }
             for model in models
             for k in range(2)

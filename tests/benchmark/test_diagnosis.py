@@ -300,6 +300,28 @@ def test_networks_of_one_modality_count_with_their_own_alone(result):
     assert np.isnan(board.loc["unimodal", ["accuracy_all", "accuracy_missing_50"]].astype(float)).all()
 
 
+def test_networks_of_one_modality_are_one_model_where_every_modality_has_one(result):
+    names = ("unimodal(modality=a)", "unimodal(modality=b)", "late")
+    frame = diagnosis_table.missing(
+        [
+            *(made(result, name) for name in names),
+            *(made(result, name, "other", seed=seed) for name in names[1:] for seed in range(2)),
+        ]
+    )
+    frame["model"] = frame["model"].str.replace("unimodal(modality=b)", "unimodal")  # as a default might be
+    rows = diagnosis_table.compared(frame)
+    alone = rows[rows["model"] != "late"]
+    assert alone[["scenario", "model", "available"]].to_numpy().tolist() == [
+        ["s", "unimodal", "a"],
+        ["s", "unimodal", "b"],
+        *[["other", "unimodal(modality=b)", "b"]] * 2,
+    ]
+    assert len(rows[rows["model"] == "late"]) == 3 * 4
+    board = diagnosis_table.missing_board(frame).set_index("model")
+    assert np.isnan(board.loc["unimodal(modality=b)", "accuracy_one"])
+    assert board.loc["unimodal", "accuracy_one"] == pytest.approx((0.1 + 0.3) / 2)
+
+
 def test_balance_and_flags_by_hand(result):
     frame = diagnosis_table.balance(
         [
@@ -350,7 +372,7 @@ def test_what_is_unknown_is_never_taken_for_the_best(result):
 def test_networks_of_one_modality_make_a_board_of_their_own(result):
     frame = diagnosis_table.missing([made(result, "unimodal(modality=a)")])
     board = diagnosis_table.missing_board(frame)
-    assert list(board["model"]) == ["unimodal"]
+    assert list(board["model"]) == ["unimodal(modality=a)"]
     # The other modality has none: a mean over the first alone would say something else than for other models.
     assert np.isnan(board.loc[0, "accuracy_one"])
     assert missing_table(frame).row_count == 1

@@ -585,6 +585,12 @@ def test_missing_modalities_are_averaged_over_subsets_and_seeds(runs, tmp_path):
     by_n = by_number(found.missing).set_index("n_available")
     assert by_n["accuracy"].tolist() == pytest.approx([0.5, 0.7, 0.86])
     assert by_n["n_networks"].tolist() == [2, 2, 2]
+    # Another scenario with one seed weighs as much as this one with two.
+    more = runs.missing()
+    more = more[more["data_seed"] == 0].assign(scenario="paper-F1", accuracy=1.0)
+    both = by_number(pd.concat([found.missing, more])).set_index("n_available")
+    assert both["accuracy"].tolist() == pytest.approx([0.75, 0.85, 0.93])
+    assert both["n_networks"].tolist() == [3, 3, 3]
     subsets = by_subset(found.missing)
     assert list(subsets.index.get_level_values("available")) == ["", "a", "NA", "a + NA"]
     assert subsets.loc[("paper-F0", "a + NA"), ["best possible", "net"]].tolist() == pytest.approx(

@@ -36,7 +36,7 @@ TWINS = (
 )
 
 
-# Of those that take long by their number of steps, a short one is checked in every run, the default in the others.
+# Of those that take long by their number of steps, a short one is checked in every run, the default likewise.
 SHORT = {
     "patch_shap": "patch_shap(patches=4, n_orders=2)",
     "pixel_integrated_gradients": "pixel_integrated_gradients(n_steps=8)",

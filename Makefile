@@ -26,7 +26,8 @@ test: $(VENV)/.tools
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-all: $(VENV)/.tools
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow" \
+		--hypothesis-profile=drawn $(ARGS)
 
 speed: $(VENV)/.tools
 	@$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only -m "slow or not slow" $(ARGS)

@@ -258,11 +258,11 @@ def test_json_in_a_script_cannot_end_it():
     ("name", "options"),
     [
         ("the oracle alone", {"models": ["oracle"]}),
-        ("networks alone", {"models": ["net"]}),
+        pytest.param("networks alone", {"models": ["net"]}, marks=pytest.mark.slow),
         ("several networks", {"models": ["oracle", "net", "other"]}),
-        ("one seed", {"n_seeds": 1}),
+        pytest.param("one seed", {"n_seeds": 1}, marks=pytest.mark.slow),
         ("one seed and scenario", {"n_seeds": 1, "cases": ["xor"]}),
-        ("one method", {"methods": {"alpha": "gradient"}}),
+        pytest.param("one method", {"methods": {"alpha": "gradient"}}, marks=pytest.mark.slow),
         ("controls alone", {"methods": {"uniform": "control"}}),
     ],
 )

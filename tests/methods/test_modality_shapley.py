@@ -153,7 +153,13 @@ def test_sampled_values_agree_with_exact_ones(game, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["modality_shapley", "modality_sage", "modality_shap", "decision_information"]
+    "name",
+    [
+        "modality_shapley",
+        pytest.param("modality_sage", marks=pytest.mark.slow),
+        pytest.param("modality_shap", marks=pytest.mark.slow),
+        "decision_information",
+    ],
 )
 def test_sixteen_modalities_do_not_mean_all_coalitions(name):
     model = linear(np.linspace(0, 3, 16))

@@ -106,7 +106,12 @@ def test_maps_are_those_of_the_first_samples(network, samples, name):
     [
         pytest.param({"image": (1, 16, 16)}, 3, 2, id="one-image"),
         pytest.param({"image": (1, 40, 28), "table": (1,)}, 3, 5, id="not-square"),
-        pytest.param({"a": (1, 28, 28), "b": (1, 28, 28), "c": (1, 28, 28)}, 2, 3, id="three-images"),
+        pytest.param(
+            {"a": (1, 28, 28), "b": (1, 28, 28), "c": (1, 28, 28)},
+            *(2, 3),
+            id="three-images",
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"image": (1, 224, 224), "table": (2,)}, 2, 2, id="224"),
     ],
 )

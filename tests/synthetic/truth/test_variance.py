@@ -431,7 +431,7 @@ def varying(truths):
     return truths
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(term_lists(), laws)
 def test_values_divide_the_variance(work_out, terms, law):
     truths = varying(work_out(terms, MATRICES[law], latents=2, precision=QUICK))
@@ -447,7 +447,7 @@ def test_values_divide_the_variance(work_out, terms, law):
     assert min(truths["total_effect"].raw.values()) >= -1e-9
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=6)
 @given(term_lists(), laws, st.floats(1e-3, 1e6))
 def test_a_positive_factor_in_front_changes_nothing(work_out, terms, law, factor):
     scaled = []

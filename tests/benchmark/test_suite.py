@@ -1,4 +1,3 @@
-import time
 import tracemalloc
 from dataclasses import replace
 from itertools import pairwise, product
@@ -63,12 +62,10 @@ def test_the_jobs_of_the_built_in_suites_in_their_order(name, model_names, n_see
     assert suite.plan(suite.get(name)) == expected
 
 
-def test_a_hundred_thousand_jobs_are_planned_in_seconds():
+def test_a_hundred_thousand_jobs_are_planned_in_little_memory():
     chosen = replace(suite.get("full"), methods=("gradient",))
     n_seeds = -(-100_000 // len(suite.plan(chosen, n_seeds=1)))
-    start = time.process_time()
     jobs = suite.plan(chosen, n_seeds=n_seeds)
-    assert time.process_time() - start < 5
     assert len(set(jobs)) == len(jobs) >= 100_000
     del jobs
     tracemalloc.start()

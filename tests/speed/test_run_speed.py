@@ -1,10 +1,11 @@
 """What the harness adds to the work, and what a second worker brings, in one run: ``make speed``."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from benchmark import session
+from benchmark import session, suite
 from benchmark.bench import Limits, set_up
 from benchmark.recall import look_up
 from benchmark.request import Request
@@ -28,6 +29,14 @@ def fresh(tmp_path, monkeypatch):
 
 def request(folder, cases=CASES, n_seeds=1, **options):
     return Request.from_options(suite="paper", scenarios=cases, n_seeds=n_seeds, out=folder, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.benchmark(group="a hundred thousand jobs are planned")
+def test_planning(benchmark):
+    chosen = replace(suite.get("full"), methods=("gradient",))
+    n_seeds = -(-100_000 // len(suite.plan(chosen, n_seeds=1)))
+    benchmark.pedantic(lambda: suite.plan(chosen, n_seeds=n_seeds), rounds=2)
 
 
 @pytest.mark.slow

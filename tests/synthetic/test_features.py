@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 import numpy as np
 import pytest
@@ -300,9 +299,7 @@ def test_ten_components_explain_sixty_percent_of_the_real_scans(real_data_root):
 @pytest.mark.real_data
 def test_the_autoencoder_beats_ten_components_on_the_real_scans(real_data_root, tmp_path):
     scans = medmnist.load(data_root=real_data_root, download=False)
-    started = time.process_time()
     latent = latent_features(scans.images, cache=tmp_path)
-    assert time.process_time() - started < 90
     linear = latent_features(scans.images, kind="pca", cache=tmp_path)
     for split, r2 in latent.reconstruction_r2.items():
         assert r2 > linear.reconstruction_r2[split] + 0.01

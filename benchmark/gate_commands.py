@@ -110,6 +110,8 @@ def compare_runs(
     if most and len(changes):
         console.print(Text("What moved most", style="bold"))
         console.print(moves_table(changes, most=most))
+    elif most:
+        console.print(Text("No score of any scenario and seed moved."))
 
 
 @app.command("update")

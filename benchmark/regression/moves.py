@@ -14,7 +14,7 @@ from benchmark.statistics.grid import CASE, SEEDS
 
 
 def moves(run: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:
-    """Return each scenario and seed of each method before and now, what moved most first.
+    """Return scenarios and seeds of methods whose scores moved, before and now, what moved most first.
 
     Args:
         run: from ``benchmark.table.scores``.
@@ -40,7 +40,7 @@ def moves(run: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:
     size = np.maximum(
         (both["rmse_now"] - both["rmse_before"]).abs(), (both["rbo_now"] - both["rbo_before"]).abs()
     )
-    order = size.sort_values(ascending=False, kind="stable").index
+    order = size[size > 0].sort_values(ascending=False, kind="stable").index
     numbers = [f"{name}_{when}" for name in METRICS for when in ("before", "now")]
     return both.loc[order, ["method", "model", "case", "seed", *numbers]].reset_index(drop=True)
 

@@ -291,10 +291,12 @@ def test_neither_the_order_of_rows_nor_names_matter(random, names):
 def test_moves_come_largest_first():
     table = make_table(values())
     place = where(table, method="m2", scenario="case-6", data_seed=1)
-    first = regression.moves(put(table, place, rbo=0.2), table).iloc[0]
+    (first,) = regression.moves(put(table, place, rbo=0.2), table).itertuples(index=False)
     assert (first.method, first.case, first.seed) == ("m2", "case-6 on phantom", "1")
     assert (first.rbo_before, first.rbo_now) == (1.0, 0.2)
-    unshared = regression.moves(table.assign(data_seed=table["data_seed"] + 5), table)
+    assert not len(regression.moves(table, table))
+    others = table.assign(data_seed=table["data_seed"] + 5, rmse=1.1 * table["rmse"])
+    unshared = regression.moves(others, table)
     assert set(unshared["seed"]) == {"all"}
     assert len(unshared) == 24
 
@@ -480,6 +482,8 @@ def test_compare_tells_what_changed(monkeypatch, capsys, folder):
     assert len(document["moves"]) == 2
     assert document["moves"][0]["method"] == "m1"
     assert document["findings"][0]["verdict"] == "fell"
+    _, out, _ = plumbline(monkeypatch, capsys, "compare", folder / "run", folder / "run")
+    assert "No score of any scenario and seed moved." in out
     # Scenarios that only one of them has are left out.
     assert plumbline(monkeypatch, capsys, "compare", folder / "other", folder / "run")[0] == 0
     code, _, err = plumbline(monkeypatch, capsys, *words, "--most", "-1")

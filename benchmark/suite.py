@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -176,12 +176,19 @@ def choose_methods(asked: Sequence[str], *, otherwise: Sequence[str] = ()) -> tu
         ('lime', 'gradient', 'mine:norm')
         >>> choose_methods(["mine:norm"], otherwise=["lime"])
         ('lime', 'mine:norm')
+        >>> choose_methods(["permutation( unit = modality )", "permutation(unit='modality')"])
+        ('permutation(unit=modality)',)
     """
     named = [name for name in asked if not is_own_function(name)]
     named = named or [name for name in otherwise if not is_own_function(name)]
     named = named or [name for name in methods.names() if not methods.get(name).trains]
     own = [name for name in (asked or otherwise) if is_own_function(name)]
-    return (*named, *own)
+    return _once((*named, *own))
+
+
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    """Return each method once, however it is spelt."""
+    return tuple(dict.fromkeys(map(methods.full_name, names)))
 
 
 def is_own_function(method: str) -> bool:
@@ -352,7 +359,7 @@ def plan(
     for name in asked_models:
         models.check_name(name)
     chosen_models = tuple(dict.fromkeys(models.full_name(name) for name in asked_models))
-    chosen = choose_methods(suite.methods) if method_names is None else tuple(method_names)
+    chosen = choose_methods(suite.methods) if method_names is None else _once(method_names)
     everyone = _method_names(chosen, own_names)
     sources = suite.images if images is None else (images,) if isinstance(images, str) else tuple(images)
     scenarios = _scenarios(suite, sources, features, image_size, own_scenarios)

@@ -74,7 +74,8 @@ def assert_accuracy(
     own: tuple[Method, ...] = ()
     known: tuple[str, ...] = ()
     if isinstance(method, str):
-        label, known = method, (method,)
+        label = methods.full_name(method)
+        known = (label,)
     else:
         own = (methods.as_method(method, estimand=estimand),)
         label = own[0].name

@@ -11,7 +11,7 @@ from methods.api import (
     Retrain,
     SeparableModel,
 )
-from methods.registry import as_method, get, is_built_in, names, source_fingerprint
+from methods.registry import as_method, full_name, get, is_built_in, names, source_fingerprint
 
 __all__ = [
     "PIXELS",
@@ -24,6 +24,7 @@ __all__ = [
     "Retrain",
     "SeparableModel",
     "as_method",
+    "full_name",
     "get",
     "is_built_in",
     "names",

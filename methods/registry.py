@@ -40,7 +40,7 @@ from methods import (
 from methods.api import Method
 from synthetic.fingerprint import source_fingerprint as fingerprint
 from synthetic.names import check_known
-from synthetic.options import load_object, split_options
+from synthetic.options import load_object, split_options, that_differ, with_options
 
 _BUILT_IN = (
     gradient.METHOD,
@@ -149,6 +149,7 @@ def get(name: str) -> Method:
         name: a registered name, with options in parentheses where wanted
             (``"kernel_shap(aggregation=absolute_mean)"``), or ``"package.module:function"`` for a function
             of your own. The value of an option is a Python literal or a bare word, which is a string.
+            Options with the values that they have anyway are no part of the method's name.
 
     Raises:
         ValueError: if there is no such method, function or option.
@@ -166,7 +167,24 @@ def get(name: str) -> Method:
         check_known("method", base, names())
         method = _registered()[base]
     _check_options(method, options)
-    return method.with_options(options)
+    if not options:
+        return method
+    given = {"aggregation": method.aggregation, **method.options}
+    return method.with_options(that_differ(options, method.function, given))
+
+
+def full_name(name: str) -> str:
+    """Return the one way in which a method's name and options are written; a user's module is not imported.
+
+    Raises:
+        ValueError: if it is not written as a name is, or there is no such method or option.
+
+    Example:
+        >>> full_name("permutation( unit = modality, n_repeats = 10 )")
+        'permutation(unit=modality)'
+    """
+    base, options = split_options("method", name, own="module:function")
+    return with_options(base, options) if ":" in base else get(name).name
 
 
 def as_method(candidate: object, *, name: str | None = None, estimand: str = "gradient") -> Method:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from keyword import iskeyword
 
 
@@ -41,6 +42,32 @@ def with_options(name: str, options: Mapping[str, object]) -> str:
     if not options:
         return name
     return f"{name}({', '.join(f'{key}={_shown(value)}' for key, value in sorted(options.items()))})"
+
+
+def that_differ(
+    options: Mapping[str, object], function: Callable[..., object], given: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the options that change anything: those with another value than the function has without them.
+
+    Args:
+        options: name → value.
+        function: what takes them.
+        given: options that it gets without being told; they count instead of its defaults.
+
+    Example:
+        >>> that_differ({"ndigits": None}, round, {})
+        {}
+        >>> that_differ({"ndigits": 2}, round, {"ndigits": 2})
+        {}
+        >>> that_differ({"ndigits": 0}, round, {"ndigits": False})  # 0 == False, and yet they differ
+        {'ndigits': 0}
+    """
+    defaults = {it.name: it.default for it in inspect.signature(function).parameters.values()} | {**given}
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in defaults or repr(value) != repr(defaults[name])
+    }
 
 
 def load_object(what: str, path: str) -> object:

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.models.plan import COMPACT, TrainingPlan
 from synthetic.names import check_known
-from synthetic.options import with_options
+from synthetic.options import that_differ, with_options
 
 _GIVEN = ("shapes", "n_classes")
 
@@ -37,6 +37,8 @@ class Architecture:
     def with_options(self, options: Mapping[str, object]) -> Architecture:
         """Return the architecture with options set, and named after them: ``"contrastive(tokens=False)"``.
 
+        Options with the values that they have anyway are no part of the name.
+
         Raises:
             ValueError: if the network takes no option of such a name.
         """
@@ -47,4 +49,5 @@ class Architecture:
                 if not known:
                     raise ValueError(f"The model {self.name!r} takes no options. Got {option!r}.")
                 check_known(f"{self.name} option", option, known)
-        return replace(self, name=with_options(self.name, options), options={**self.options, **options})
+        changed = that_differ(options, self.network, self.options)
+        return replace(self, name=with_options(self.name, changed), options={**self.options, **changed})

@@ -186,6 +186,8 @@ def test_a_plan_has_each_model_once_under_its_full_name():
         suite_file._model("lat")
     with pytest.raises(ValueError, match="'no_such_module' of model"):
         suite.plan(SMALL, model_names=("no_such_module:Class",))
+    jobs = suite.plan(SMALL, model_names=("contrastive", "contrastive(tokens=True)"))
+    assert {job.stage.model for job in jobs} == {"contrastive"}
     jobs = suite.plan(SMALL, model_names=("contrastive", "contrastive(tokens=False)"))
     assert len({network_key(job.stage) for job in jobs}) == 2
 

@@ -74,6 +74,18 @@ def test_a_hundred_thousand_jobs_are_planned_in_little_memory():
     tracemalloc.stop()
 
 
+def test_a_method_runs_once_however_it_is_spelt():
+    names = (
+        "lime( ridge=2 , n_points=9 )",
+        "lime(n_points=9, ridge=2)",
+        "permutation(n_repeats=10)",
+        "permutation",
+    )
+    jobs = suite.plan(suite.get("smoke"), method_names=names, n_seeds=1)
+    found = dict.fromkeys(job.method for job in jobs)
+    assert [name for name in found if name not in CONTROLS] == ["lime(n_points=9, ridge=2)", "permutation"]
+
+
 def test_a_run_without_end_is_refused():
     with pytest.raises(ValueError, match=r"at most 1,000,000 jobs. Got .*: 8 scenarios × 1 models × 4 meth"):
         suite.plan(suite.get("smoke"), method_names=("gradient",), n_seeds=10**9)

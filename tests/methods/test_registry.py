@@ -103,7 +103,14 @@ def test_the_built_in_methods():
         ("lime(kernel_width=1e-1)", "lime(kernel_width=0.1)", {"kernel_width": 0.1}),
         ("permutation(unit=modality)", "permutation(unit=modality)", {"unit": "modality"}),
         ("permutation(unit='modality')", "permutation(unit=modality)", {"unit": "modality"}),
-        ("kernel_shap(n_coalitions=None)", "kernel_shap(n_coalitions=None)", {"n_coalitions": None}),
+        ("kernel_shap(n_coalitions=None)", "kernel_shap", {}),  # as it is anyway
+        ("kernel_shap(aggregation=mean_absolute)", "kernel_shap", {}),
+        ("permutation(unit=modality, n_repeats=10)", "permutation(unit=modality)", {"unit": "modality"}),
+        (
+            "permutation(n_repeats=10.0)",
+            "permutation(n_repeats=10.0)",
+            {"n_repeats": 10.0},
+        ),  # no number of times
         ("lime(ridge=-1.5)", "lime(ridge=-1.5)", {"ridge": -1.5}),
         ("lime(n_points=(1, 2))", "lime(n_points=(1, 2))", {"n_points": (1, 2)}),
         (

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmark.models import FusionNetwork
 from benchmark.models.unimodal import UnimodalNetwork
 from benchmark.performance import Performance, performance
-from benchmark.training import classified, fusion_features
+from benchmark.training import classified, encoded, in_parts
 from methods.api import FusionModel
 from synthetic.threads import single_thread
 from synthetic.types import Samples, Truth
@@ -54,7 +54,7 @@ def diagnose(
     if test.labels is None:
         raise ValueError("The 'test' samples of a diagnosis must carry labels. Got none.")
     with single_thread():
-        features = fusion_features(model, test)
+        features = encoded(model, test)
         rows = list(_available(model, features, test, truth)) if is_missing_aware(model) else []
         reliance = list(_reliance(model, features, test.labels, truth, rng))
     only = model.modality if isinstance(model, UnimodalNetwork) else ""
@@ -119,8 +119,9 @@ def _is_separable(model: FusionNetwork, features: Tensor, test: Samples) -> bool
 @torch.no_grad()
 def _told(model: FusionNetwork, samples: Samples, names: tuple[str, ...]) -> Tensor:
     """Return fusion features of a network that is told that only some modalities are there."""
-    parts = [samples.take(slice(start, start + 1024)).as_float() for start in range(0, len(samples), 1024)]
-    return torch.cat([model.encode(part.inputs, _present(model, len(part), names)) for part in parts])
+    return torch.cat(
+        [model.encode(part.inputs, _present(model, len(part), names)) for part in in_parts(samples)]
+    )
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -177,14 +177,19 @@ def fidelity(
 
 def model_logits(model: FusionModel, samples: Samples) -> Tensor:
     """Return logits ``[n, classes]`` of samples, worked out in parts."""
-    return classified(model, fusion_features(model, samples))
+    return classified(model, encoded(model, samples))
+
+
+def in_parts(samples: Samples) -> Iterator[Samples]:
+    """Yield samples as floats, as many at a time as a network takes at once."""
+    for start in range(0, len(samples), _AT_ONCE):
+        yield samples.take(slice(start, start + _AT_ONCE)).as_float()
 
 
 @torch.no_grad()
-def fusion_features(model: FusionModel, samples: Samples) -> Tensor:
+def encoded(model: FusionModel, samples: Samples) -> Tensor:
     """Return fusion features ``[n, d]`` of samples, worked out in parts."""
-    parts = (samples.take(slice(start, start + _AT_ONCE)) for start in range(0, len(samples), _AT_ONCE))
-    return torch.cat([encode(model, part.as_float().inputs) for part in parts])
+    return torch.cat([encode(model, part.inputs) for part in in_parts(samples)])
 
 
 @torch.no_grad()

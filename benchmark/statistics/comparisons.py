@@ -60,7 +60,7 @@ def compare_methods(
 
     Cells are paired: both methods explained the same model on the same samples. ``"seeds"`` takes the
     scenarios as fixed, as a suite's are: would other seeds turn the difference? (Student's t, with the
-    variance of `seed_variance` times `shared_factor`.) ``"wilcoxon"`` (signed ranks, exact up to 16
+    variance of `seed_variance` times `shared_factor`.) ``"wilcoxon"`` (signed ranks, exact up to 50
     scenarios) and ``"t"`` compare means over seeds, paired over scenarios: do the methods differ on other
     scenarios like these? With eight scenarios, the least p of Wilcoxon's test is 0.0078, so that after Holm's
     correction five methods or more cannot differ. Error rates of all: ``results/reference/gate.md``.
@@ -132,7 +132,7 @@ def _p_value(differences: Array, test: Test, *, unseen: float) -> float:
 def signed_rank_test(differences: ArrayLike) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test; differences of 0 are left out.
 
-    Wilcoxon (1945), "Individual comparisons by ranking methods". Exact, whatever is tied, up to 16
+    Wilcoxon (1945), "Individual comparisons by ranking methods". Exact, whatever is tied, up to 50
     differences: the distribution over all signs of the ranks. Beyond, the normal approximation.
 
     Example:
@@ -166,7 +166,8 @@ def _rank_sums(ranks: NDArray[np.int_]) -> Array:
     return counts
 
 
-_MOST_EXACT = 16
+_MOST_EXACT = 50
+"""Differences of which 2ⁿ signs are counted: more have counts that floats do not hold."""
 
 
 def _t_test(mean: float, variance: float, freedom: float) -> float:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -123,10 +123,17 @@ def grid(
     names, cases, seeds = _axes(rows, scored)
     if not names:
         raise GridError("The table must have rows that score a method against its own truth. Got none.")
-    values = {
-        name: _array(counting, name, names, cases, seeds)
-        for name in ("rmse", "rbo", "rbo_chance", "informative")
-    }
+    places = (
+        pd.Index(names).get_indexer(counting["method"]),
+        *(
+            pd.MultiIndex.from_tuples(items).get_indexer(pd.MultiIndex.from_frame(counting[list(columns)]))
+            for columns, items in ((CASE, cases), (SEEDS, seeds))
+        ),
+    )
+    values = {}
+    for name in ("rmse", "rbo", "rbo_chance", "informative"):
+        values[name] = np.full((len(names), len(cases), len(seeds)), np.nan)
+        values[name][places] = counting[name].to_numpy(float)
     empty = np.isnan(values["rmse"])
     missing = tuple(_gaps(rows, scored, empty, names, cases, seeds))
     if missing and gaps is None:
@@ -191,9 +198,11 @@ def _axes(
     lost = rows[(rows["status"] != "done") & (rows["targets"] != PIXELS)]
     expected = set(scored["method"]) | set(lost["method"])
     names = tuple(name for name in dict.fromkeys(rows["method"]) if name in expected)
-    cases = tuple(dict.fromkeys(rows[list(CASE)].itertuples(index=False, name=None)))
-    seeds = tuple(sorted(set(rows[list(SEEDS)].itertuples(index=False, name=None))))
-    return names, cases, seeds
+    cases, seeds = (
+        tuple(rows[list(columns)].drop_duplicates().itertuples(index=False, name=None))
+        for columns in (CASE, SEEDS)
+    )
+    return names, cases, tuple(sorted(seeds))
 
 
 def _refuse_twins(rows: pd.DataFrame) -> None:
@@ -204,31 +213,6 @@ def _refuse_twins(rows: pd.DataFrame) -> None:
             f"The table must have one row a method, scenario, seed and truth. Got two of {first['method']!r} "
             f"on {first['scenario']!r}, seed {first['data_seed']}: leave the rows of one run out."
         )
-
-
-def _array(
-    rows: pd.DataFrame,
-    column: str,
-    names: Sequence[str],
-    cases: Sequence[tuple[str, ...]],
-    seeds: Sequence[tuple[int, ...]],
-) -> Array:
-    values = np.full((len(names), len(cases), len(seeds)), np.nan)
-    place = (_places(names), _places(cases), _places(seeds))
-    keys = zip(
-        rows["method"],
-        rows[list(CASE)].itertuples(index=False, name=None),
-        rows[list(SEEDS)].itertuples(index=False, name=None),
-        strict=True,
-    )
-    where = [(place[0][method], place[1][case], place[2][seed]) for method, case, seed in keys]
-    if where:
-        values[tuple(np.array(where).T)] = rows[column].to_numpy(float)
-    return values
-
-
-def _places(items: Sequence[object]) -> Mapping[object, int]:
-    return {item: place for place, item in enumerate(items)}
 
 
 def _gaps(

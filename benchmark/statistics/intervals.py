@@ -142,12 +142,15 @@ def seed_variance(values: Array, *, unseen: float = 0.0, mean_of: MeanOf = "scen
     Returns:
         The variance and its degrees of freedom; NaN and 0 where no scenario has two seeds.
     """
-    filled = [row[np.isfinite(row)] for row in values if np.isfinite(row).any()]
-    counts = np.array([len(row) for row in filled], dtype=float)
+    there = np.isfinite(values)
+    filled = there.any(1)
+    values, there = values[filled], there[filled]
+    counts = there.sum(1).astype(float)
     several = counts > 1
     if not several.any():
         return Variance(np.nan, 0.0)
-    squares = np.array([((row - row.mean()) ** 2).sum() for row in filled])
+    means = np.where(there, values, 0.0).sum(1) / counts
+    squares = np.where(there, (values - means[:, None]) ** 2, 0.0).sum(1)
     weights = _weights(counts, mean_of)
     if unseen > 0:
         freedom = float((counts - 1).sum()) + 1

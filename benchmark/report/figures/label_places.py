@@ -106,11 +106,11 @@ def _best(
             bottom = centre[1] + y - size[1] / 2
             box = np.array([left, bottom, left + size[0], bottom + size[1]])
             cost = radius + 2 * abs(np.sin(turn)) + 60 * _overlaps(box, taken)
-            cost += 25 * _holds(box, lines) + 1000 * _outside(box, inside)
+            cost += 25 * _n_holding(box[None], lines) + 1000 * _outside(box, inside)
             cost += 20 * _is_nearer_to_another(box, at, centres)
             if radius > _NEAR:
                 leader = _along(centre, centre + np.array([x, y]))
-                cost += 8 * sum(_holds(other, leader) for other in taken) - 8
+                cost += 8 * _n_holding(taken, leader) - 8
             if best is None or cost < best[0]:
                 best = (float(cost), Place(float(x), float(y), align), box)
         if best is not None and best[0] < radius:  # no farther place can be cheaper
@@ -130,11 +130,10 @@ def _overlaps(box: Array, others: Array) -> int:
     return int((~apart).sum())
 
 
-def _holds(box: Array, points: Array) -> int:
-    within = (
-        (points[:, 0] > box[0]) & (points[:, 0] < box[2]) & (points[:, 1] > box[1]) & (points[:, 1] < box[3])
-    )
-    return int(within.sum() > 0)
+def _n_holding(boxes: Array, points: Array) -> int:
+    """Return how many boxes ``[n, 4]`` any of the points ``[k, 2]`` lies in."""
+    within = (points > boxes[:, None, :2]) & (points < boxes[:, None, 2:])
+    return int(within.all(2).any(1).sum())
 
 
 def _is_nearer_to_another(box: Array, at: int, centres: Array) -> bool:

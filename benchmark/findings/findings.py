@@ -14,13 +14,14 @@ from pathlib import Path
 import pandas as pd
 
 import methods
-from benchmark import fine_table, table
+from benchmark import fine_table, models, table
 from benchmark.diagnosis_table import compared
 from benchmark.findings.answer import Answer, answer, warnings
 from benchmark.findings.boards import ALL, OWN, Boards, work_out
 from benchmark.findings.contest import Contest, hold
 from benchmark.findings.fusion import by_modality, by_number, by_subset
 from benchmark.findings.lost import lost
+from benchmark.findings.networks import Agreement, agree
 from benchmark.findings.tables import Run, read_run, read_shares, read_table
 from benchmark.statistics import Groups
 
@@ -72,6 +73,11 @@ class Findings:
     def groups(self) -> dict[str, Groups | None]:
         """Return model → average ranks and groups; None where ``contests[model].no_groups`` says why."""
         return {name: contest.groups for name, contest in self.contests.items()}
+
+    @cached_property
+    def agreement(self) -> Agreement:
+        """Return whether networks agree on the order of methods."""
+        return agree(self.scores, [name for name in self.boards.main_models if name != models.ORACLE])
 
     @cached_property
     def error_shares(self) -> pd.DataFrame:

@@ -32,6 +32,7 @@ def view(findings: Findings) -> dict[str, Any]:
     return {
         "heat": _heat(findings),
         "swatches": [(f"{value:g}", depth(value)) for value in _SWATCHES],
+        "agreement": _agreement(findings),
         "estimands": _estimands(findings),
         "fidelity": _cut(findings.fidelity.sort_values("learnt", kind="stable"), MOST_NETWORKS),
         "failures": _cut(findings.failures, MOST_FAILURES),
@@ -82,6 +83,20 @@ def _heat(findings: Findings) -> dict[str, Any]:
         if rows:
             groups.append((model, rows))
     return {"columns": [str(name) for name in frame.columns], "groups": groups, "n_left_out": n_left_out}
+
+
+def _agreement(findings: Findings) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return each method with its mean rank over networks, and its errors on them."""
+    found = findings.agreement
+    means = found.ranks.mean(axis=1)
+    return [
+        (
+            str(method),
+            f"{means[method]:.1f}",
+            [(error(value) if not math.isnan(value) else "", depth(value)) for value in values.tolist()],
+        )
+        for method, values in found.errors.iterrows()
+    ]
 
 
 def _heat_rows(

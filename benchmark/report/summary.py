@@ -28,7 +28,9 @@ def summary_markdown(findings: Findings) -> str:
         parts.append(escape(answer.headline))
         if answer.details:
             parts.append("\n".join(f"- {escape(line)}" for line in answer.details))
-    boards = findings.boards
+    boards, agreement = findings.boards, findings.agreement
+    if agreement.sentence:
+        parts.append(escape(agreement.sentence))
     for model in boards.models:
         rows = [_row(row) for row in boards.board(model=model).to_dict(orient="records")]
         parts += [f"## Leaderboard on {escape(model)}", markdown(_HEAD, rows)]
@@ -37,6 +39,14 @@ def summary_markdown(findings: Findings) -> str:
             f"Intervals: 95 %, over {boards.over}. Without a rank: not scored on as many results as others. "
             + chance_note(findings.scores)
         )
+    if len(agreement.errors):
+        means = agreement.ranks.mean(axis=1)
+        rows = [
+            [escape(str(method)), f"{means[method]:.1f}", *map(shown, values)]
+            for method, values in agreement.errors.iterrows()
+        ]
+        head = ["method", "mean rank", *(escape(name) for name in agreement.errors)]
+        parts += ["## The same scenarios on every network: RMSE", markdown(head, rows)]
     made = [f"- {escape(title_of(run))}: {code(run.command)}" for run in findings.runs if run.command]
     parts += ["## Made by", "\n".join(made)] if made else []
     return "\n\n".join(parts) + "\n"

@@ -18,6 +18,7 @@ from benchmark.findings.boards import work_out
 from benchmark.findings.cells import balanced
 from benchmark.findings.contest import hold
 from benchmark.findings.fusion import by_modality, by_number, by_subset
+from benchmark.findings.networks import agree
 from benchmark.statistics.grid import CASE, SEEDS
 from benchmark.store import Result, Store
 
@@ -651,3 +652,70 @@ def test_a_hundred_thousand_results_are_a_page_of_six_megabytes_made_in_a_gigaby
     )
     megabytes, size = map(float, done.stdout.split())
     assert (megabytes < 1024, size < 6e6) == (True, True), done.stdout
+
+
+# ---- networks
+
+
+def on_networks(runs, errors, *, cases=("paper-F0", "xor"), n_seeds=2):
+    """Return scores where a method has the error that is given for it and a network, on every cell."""
+    names = dict.fromkeys(method for method, _ in errors)
+    models = dict.fromkeys(model for _, model in errors)
+    scores = runs.scores(
+        models=["oracle", *models], methods=dict.fromkeys(names, "gradient"), cases=cases, n_seeds=n_seeds
+    )
+    given = [errors.get(key, 0.01) for key in zip(scores["method"], scores["model"], strict=True)]
+    return scores.assign(rmse=given)
+
+
+THREE = {
+    **{("alpha", name): 0.1 for name in ("net", "other", "third")},
+    **{("beta", name): error for name, error in (("net", 0.2), ("other", 0.05), ("third", 0.3))},
+    **{("gamma", name): 0.4 for name in ("net", "other", "third")},
+}
+
+
+def test_agreement_of_networks_by_hand(runs):
+    found = agree(on_networks(runs, THREE), ["net", "other", "third"])
+    assert list(found.errors.index) == ["alpha", "beta", "gamma"]
+    assert list(found.errors) == ["net", "other", "third", "oracle"]
+    assert found.errors.loc["beta"].tolist() == pytest.approx([0.2, 0.05, 0.3, 0.01])
+    assert found.ranks.to_numpy().tolist() == [[1, 2, 1], [2, 1, 2], [3, 3, 3]]
+    # Sums of ranks 4, 5 and 9 about 6: W = 12 · 14 / (9 · 24).
+    assert found.kendall_w == pytest.approx(12 * 14 / (9 * 24))
+    assert found.firsts == {"alpha": 2, "beta": 1}
+    assert (found.n_scenarios, found.n_seeds, found.left_out, found.n_incomplete) == (2, 2, {}, 0)
+    assert found.sentence == (
+        "On the 2 scenarios that all 3 networks learnt, they agree on the order of 3 methods with a "
+        "Kendall's W of 0.78 (1: one order on all). Least error: alpha on 2, beta on 1 of 3. It depends most on the "
+        "network for beta: 0.050 on other, 0.300 on third."
+    )
+
+
+def test_networks_are_compared_on_the_scenarios_that_all_of_them_learnt(runs):
+    scores = on_networks(runs, THREE, cases=("paper-F0", "xor", "mine", "case-3"))
+    easy = scores["scenario"] == "paper-F0"
+    scores.loc[~easy & (scores["model"] == "third"), "learnt"] = 0.1
+    scores.loc[(scores["scenario"] == "xor") & (scores["model"] == "net"), ["learnt", "rmse"]] = 0.2
+    scores.loc[(scores["method"] == "gamma") & (scores["scenario"] == "mine"), "status"] = "failed"
+    found = agree(scores, ["net", "other", "third"])
+    assert found.left_out == {"third": "2 of 6"}
+    assert (found.n_scenarios, found.n_incomplete) == (3, 1)
+    assert found.errors.loc["beta", ["net", "other"]].tolist() == pytest.approx([0.2, 0.05])
+    assert list(found.ranks.index) == ["alpha", "beta"]
+
+
+@pytest.mark.parametrize(
+    ("networks", "change", "reason"),
+    [
+        (["net"], {}, "there are no two networks"),
+        (["net", "other"], {"learnt": 0.1}, "no two of them learnt enough of the same scenarios"),
+        (["net", "other"], {"status": "failed"}, "no two methods have results on all of them"),
+    ],
+)
+def test_without_two_networks_and_methods_there_is_no_agreement(runs, networks, change, reason):
+    scores = on_networks(runs, THREE)
+    here = scores["model"] == "net" if "learnt" in change else scores["method"] != "alpha"
+    scores.loc[here, list(change)] = list(change.values())
+    found = agree(scores, networks)
+    assert (found.reason, found.sentence, len(found.errors)) == (reason, "", 0)

@@ -274,6 +274,18 @@ def test_a_page_of_less_is_a_page(runs, tmp_path, name, options):
     )
     assert len(found.answer) == len(found.boards.main_models)
     assert parsed.texts["answer"].strip()
+    if name != "several networks":
+        assert "agreement" not in parsed.texts
+        assert "on every network" not in summary_markdown(found)
+        return
+    assert found.agreement.sentence in parsed.texts["across"]
+    assert found.agreement.sentence in parsed.texts["agreement"]
+    assert list(found.agreement.errors) == ["net", "other", "oracle"]
+    means = found.agreement.ranks.mean(axis=1)
+    for method, errors in found.agreement.errors.iterrows():
+        row = f"\n{method}{means[method]:.1f}{''.join(map(shown, errors))}\n"
+        assert row in parsed.texts["agreement-table"]
+    assert "## The same scenarios on every network: RMSE" in summary_markdown(found)
 
 
 def test_runs_that_differ_in_features_alone_are_told_apart(runs, tmp_path):

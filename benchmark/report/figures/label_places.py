@@ -133,7 +133,7 @@ def _overlaps(box: Array, others: Array) -> int:
 def _n_holding(boxes: Array, points: Array) -> int:
     """Return how many boxes ``[n, 4]`` any of the points ``[k, 2]`` lies in."""
     within = (points > boxes[:, None, :2]) & (points < boxes[:, None, 2:])
-    return int(within.all(2).any(1).sum())
+    return int(within.all(-1).any(-1).sum())
 
 
 def _is_nearer_to_another(box: Array, at: int, centres: Array) -> bool:

@@ -58,20 +58,22 @@ class Agreement:
 
     @property
     def sentence(self) -> str:
-        """Return in a sentence or two what the networks agree on; empty where nothing is compared."""
+        """Return in a few sentences what the networks agree on; empty where nothing is compared."""
         if not len(self.ranks):
             return ""
         n = self.ranks.shape[1]
-        first = ", ".join(f"{name} on {count}" for name, count in self.firsts.items())
+        (best, often), *others = self.firsts.items()
+        more = "".join(f", {name} on {count}" for name, count in others)
+        where = f"On all {n} networks" if often == n else f"On {often} of {n} networks"
         spread = self.errors[list(self.ranks)].max(axis=1) - self.errors[list(self.ranks)].min(axis=1)
         moved = str(spread.idxmax())
         row = self.errors.loc[moved, list(self.ranks)]
         scenarios = f"{self.n_scenarios} scenario{'' if self.n_scenarios == 1 else 's'}"
         return (
-            f"On the {scenarios} that all {n} networks learnt, they agree on the order of {len(self.ranks)} "
-            f"methods with a Kendall's W of {self.kendall_w:.2f} (1: one order on all). Least error: {first} "
-            f"of {n}. It depends most on the network for {moved}: {shown(row.min())} on {row.idxmin()}, "
-            f"{shown(row.max())} on {row.idxmax()}."
+            f"{where}, {best} has the least error{more}. On the {scenarios} that all of them learnt, they "
+            f"agree on the order of {len(self.ranks)} methods with a Kendall's W of {self.kendall_w:.2f} (1: "
+            f"one order on all). The network matters most for {moved}: RMSE {shown(row.min())} on "
+            f"{row.idxmin()}, {shown(row.max())} on {row.idxmax()}."
         )
 
 

@@ -24,13 +24,13 @@ def summary_markdown(findings: Findings) -> str:
     """Return the answer, what it rests on, and the leaderboard of every model."""
     parts = [_HEADING]
     parts += [f"**Beware:** {escape(line)}" for line in findings.warnings]
+    agreement = findings.agreement
+    parts += [escape(agreement.sentence)] if agreement.sentence else []
     for answer in findings.answer:
         parts.append(escape(answer.headline))
         if answer.details:
             parts.append("\n".join(f"- {escape(line)}" for line in answer.details))
-    boards, agreement = findings.boards, findings.agreement
-    if agreement.sentence:
-        parts.append(escape(agreement.sentence))
+    boards = findings.boards
     for model in boards.models:
         rows = [_row(row) for row in boards.board(model=model).to_dict(orient="records")]
         parts += [f"## Leaderboard on {escape(model)}", markdown(_HEAD, rows)]

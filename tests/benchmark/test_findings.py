@@ -686,9 +686,9 @@ def test_agreement_of_networks_by_hand(runs):
     assert found.firsts == {"alpha": 2, "beta": 1}
     assert (found.n_scenarios, found.n_seeds, found.left_out, found.n_incomplete) == (2, 2, {}, 0)
     assert found.sentence == (
-        "On the 2 scenarios that all 3 networks learnt, they agree on the order of 3 methods with a "
-        "Kendall's W of 0.78 (1: one order on all). Least error: alpha on 2, beta on 1 of 3. It depends most "
-        "on the network for beta: 0.050 on other, 0.300 on third."
+        "On 2 of 3 networks, alpha has the least error, beta on 1. On the 2 scenarios that all of them "
+        "learnt, they agree on the order of 3 methods with a Kendall's W of 0.78 (1: one order on all). The "
+        "network matters most for beta: RMSE 0.050 on other, 0.300 on third."
     )
 
 

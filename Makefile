@@ -26,8 +26,7 @@ test: $(VENV)/.tools
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-all: $(VENV)/.tools
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow" \
-		--hypothesis-profile=drawn $(ARGS)
+	@HYPOTHESIS_PROFILE=drawn $(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow" $(ARGS)
 
 speed: $(VENV)/.tools
 	@$(BIN)/python -m pytest tests/speed --benchmark-enable --benchmark-only -m "slow or not slow" $(ARGS)

@@ -188,20 +188,19 @@ def networks(balanced: pd.DataFrame) -> pd.DataFrame:
 def compared(frame: pd.DataFrame) -> pd.DataFrame:
     """Return rows of `missing` where networks of one modality are one model: what separate ones can do.
 
-    Each counts with its own modality alone. They are ``unimodal`` together in scenarios where every modality
-    has one; elsewhere each keeps a name with its modality.
+    Each counts with its own modality alone. Those of the model ``unimodal`` are one together where every
+    modality has one, with the same scenario and seeds; elsewhere each keeps a name with its modality.
 
     Args:
         frame: from `missing`.
     """
-    single = frame["only"] != ""
-    rows = frame[~single | (frame["only"] == frame["available"])]
-    here = rows[rows["only"] != ""]
-    has = here.groupby(["scenario", "images", "features"])["only"].transform("nunique")
-    together = (has == here["n_modalities"]).reindex(rows.index, fill_value=False)
-    apart = "unimodal(modality=" + rows["only"] + ")"
-    names = rows["model"].where(rows["only"] == "", apart).mask(together, "unimodal")
-    return rows.assign(model=names)
+    rows = frame[(frame["only"] == "") | (frame["only"] == frame["available"])].reset_index(drop=True)
+    own = (rows["only"] != "") & rows["model"].str.match(r"unimodal(\(|$)")
+    case = [name for name in NETWORK if name != "model"]
+    has = rows.assign(only=rows["only"].where(own)).groupby(case)["only"].transform("nunique")
+    names = rows["model"].mask(own, "unimodal(modality=" + rows["only"] + ")")
+    rows = rows.assign(model=names.mask(own & (has == rows["n_modalities"]), "unimodal"))
+    return rows[~(own & rows.duplicated([*NETWORK, "only"]))]  # the first modality is also the default
 
 
 def missing_board(frame: pd.DataFrame) -> pd.DataFrame:

@@ -110,7 +110,7 @@ def compare_runs(
     if most and len(changes):
         console.print(Text("What moved most", style="bold"))
         console.print(moves_table(changes, most=most))
-    elif most:
+    elif most and found.findings:
         console.print(Text("No score of any scenario and seed moved."))
 
 

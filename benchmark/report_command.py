@@ -74,7 +74,8 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Written:
     _write(file, page.render(found, figures=figures, left_out=left_out))
     _write(file.with_suffix(".md"), summary_markdown(found))
     _write(file.with_suffix(".csv"), board_csv(found))
-    lines = (*found.warnings, *(it.headline for it in found.answer), *left_out)
+    across = [found.agreement.sentence] if found.agreement.sentence else []
+    lines = (*found.warnings, *across, *(it.headline for it in found.answer), *left_out)
     return Written(file, lines, len(found.scores))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -183,12 +183,7 @@ def choose_methods(asked: Sequence[str], *, otherwise: Sequence[str] = ()) -> tu
     named = named or [name for name in otherwise if not is_own_function(name)]
     named = named or [name for name in methods.names() if not methods.get(name).trains]
     own = [name for name in (asked or otherwise) if is_own_function(name)]
-    return _once((*named, *own))
-
-
-def _once(names: Iterable[str]) -> tuple[str, ...]:
-    """Return each method once, however it is spelt."""
-    return tuple(dict.fromkeys(map(methods.full_name, names)))
+    return tuple(dict.fromkeys(map(methods.full_name, (*named, *own))))
 
 
 def is_own_function(method: str) -> bool:
@@ -358,8 +353,12 @@ def plan(
     asked_models = suite.models if model_names is None else model_names
     for name in asked_models:
         models.check_name(name)
-    chosen_models = tuple(dict.fromkeys(models.full_name(name) for name in asked_models))
-    chosen = choose_methods(suite.methods) if method_names is None else _once(method_names)
+    # One's own are loaded here: what their options are without being told is known now.
+    chosen_models = tuple(
+        dict.fromkeys(name if name == models.ORACLE else models.get(name).name for name in asked_models)
+    )
+    asked = choose_methods(suite.methods) if method_names is None else method_names
+    chosen = tuple(dict.fromkeys(methods.get(name).name for name in asked))
     everyone = _method_names(chosen, own_names)
     sources = suite.images if images is None else (images,) if isinstance(images, str) else tuple(images)
     scenarios = _scenarios(suite, sources, features, image_size, own_scenarios)
@@ -408,8 +407,6 @@ def _map_controls(source: Source) -> tuple[str, ...]:
 
 def _method_names(chosen: Sequence[str], own_names: Sequence[str]) -> tuple[str, ...]:
     """Return methods and controls, once each, or raise a ValueError for a name that is unknown or taken."""
-    for name in chosen:
-        methods.get(name)
     for name in (*chosen, *own_names):
         if name in (*CONTROLS, *MAP_CONTROLS, DIAGNOSIS) or (name in own_names and name in methods.names()):
             raise ValueError(

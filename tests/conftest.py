@@ -15,17 +15,17 @@ from synthetic.threads import single_thread
 # `make test-all` draws others each time.
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("drawn", derandomize=False)
-hypothesis.settings.load_profile("same")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_this_run(tmp_path_factory, worker_id):
+def cache_of_this_run(tmp_path_factory):
     """Keep the user's own cache out of the tests: neither read from it nor write to it.
 
     The processes of one run share a cache, as those of a benchmark do.
     """
     folder = tmp_path_factory.getbasetemp()
-    folder = folder if worker_id == "master" else folder.parent
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLUMBLINE_CACHE", str(folder / "cache"))
         patch.delenv("PLUMBLINE_CACHE_LIMIT", raising=False)

@@ -76,7 +76,8 @@ class Boards:
             skipped; NaN of others, whose scores are of the cases that they have, and of controls. ``low``
             and ``high`` bound the RMSE with 95 % confidence; ``rmse_oracle`` is the method's RMSE on the
             true decision function; ``n_results``, of ``n_scenarios``, are pooled; ``model_calls`` and
-            ``seconds`` are means of a result.
+            ``seconds`` are means of a result. There are no bounds over seeds where most scenarios have one
+            seed: how much they vary cannot be told from the others.
         truths: ``OWN``, then the estimands.
         families: ``ALL``, then those that there are, if there are several.
         images: likewise.
@@ -288,6 +289,9 @@ class _Cutter:
         return np.where(count > 1, np.sqrt(total / np.maximum(count - 1, 1)), np.nan)
 
     def _interval(self, squares: Array, method: str, *, may_lack: bool) -> tuple[float, float]:
+        counts = np.isfinite(squares).sum(1)
+        if self._over == "seeds" and 2 * (counts > 1).sum() < (counts > 0).sum():
+            return np.nan, np.nan
         if may_lack:
             if self.lacks_intervals:
                 return np.nan, np.nan

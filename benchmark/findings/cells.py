@@ -1,7 +1,7 @@
 """The cells on which methods are compared: scored by each of them, with as many seeds of every scenario.
 
-A mean over such cells is the same however it is taken, over all rows or over scenarios first: the leaderboard
-takes one and the intervals the other.
+A mean over such cells is the same however it is taken, over all rows, as leaderboards do, or over scenarios
+first, as the tests of ``benchmark.statistics`` do.
 """
 
 # pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.

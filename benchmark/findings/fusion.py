@@ -19,7 +19,7 @@ def by_number(missing: pd.DataFrame) -> pd.DataFrame:
     """Return how well each model does with so many modalities at hand.
 
     A mean over subsets and seeds, then over scenarios: they weigh the same, whatever their number of either,
-    as in ``diagnosis_table.missing_board``.
+    and what is unknown in one is unknown in their mean, as in ``diagnosis_table.missing_board``.
 
     Args:
         missing: rows of ``missing.csv``.
@@ -31,13 +31,18 @@ def by_number(missing: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["model", "n_modalities", "n_available"]
     scores = [*_SCORES, "regret_log_loss"]
-    each = missing.groupby([*keys, "scenario", "images", "features"], sort=False)[scores].mean()
-    means = each.groupby(keys, sort=False)[scores].mean()
+    case = [*keys, "scenario", "images", "features"]
+    each = missing.groupby(case, sort=False)[scores].agg(_mean).reset_index()
+    means = each.groupby(keys, sort=False)[scores].agg(_mean)
     networks = missing.drop_duplicates([*keys, *NETWORK, "only"])
     means.insert(0, "n_networks", networks.groupby(keys, sort=False).size())
     found = means.reset_index()
     found["_model"] = pd.factorize(found["model"])[0]
     return found.sort_values(["_model", *keys[1:]], kind="stable", ignore_index=True).drop(columns="_model")
+
+
+def _mean(values: pd.Series) -> float:
+    return float(values.mean(skipna=False))
 
 
 def by_subset(missing: pd.DataFrame) -> pd.DataFrame:

@@ -22,10 +22,13 @@ from benchmark.store import CONTROL
 from benchmark.table import counting, own_truth
 from methods.api import PIXELS
 
+_CELL = (*CASE, *SEEDS)
+_TOLD = 4
+
 
 @dataclass(frozen=True)
 class Agreement:
-    """The errors of methods on networks that learnt the same scenarios.
+    """The errors of methods on networks that have results on the same scenarios.
 
     Attributes:
         errors: methods (rows, least mean rank first) × networks (columns): pooled RMSE against the truth
@@ -35,8 +38,7 @@ class Agreement:
         kendall_w: agreement of the networks on the order, 1 if it is the same on all.
         n_scenarios: that are shared.
         n_seeds: of each.
-        left_out: network → how many cells it has of those that it would need.
-        n_incomplete: methods that lack a result on some shared cell.
+        left_out: network or method → how many cells it has of those that it would need.
         reason: why nothing is compared; empty where something is.
     """
 
@@ -46,7 +48,6 @@ class Agreement:
     n_scenarios: int = 0
     n_seeds: int = 0
     left_out: Mapping[str, str] = field(default_factory=dict)
-    n_incomplete: int = 0
     reason: str = ""
 
     @property
@@ -62,27 +63,33 @@ class Agreement:
         if not len(self.ranks):
             return ""
         n = self.ranks.shape[1]
-        (best, often), *others = self.firsts.items()
-        more = "".join(f", {name} on {count}" for name, count in others)
-        where = f"On all {n} networks" if often == n else f"On {often} of {n} networks"
-        spread = self.errors[list(self.ranks)].max(axis=1) - self.errors[list(self.ranks)].min(axis=1)
-        moved = str(spread.idxmax())
-        row = self.errors.loc[moved, list(self.ranks)]
-        scenarios = f"{self.n_scenarios} scenario{'' if self.n_scenarios == 1 else 's'}"
-        return (
-            f"{where}, {best} has the least error{more}. On the {scenarios} that all of them learnt, they "
-            f"agree on the order of {len(self.ranks)} methods with a Kendall's W of {self.kendall_w:.2f} (1: "
-            f"one order on all). The network matters most for {moved}: RMSE {shown(row.min())} on "
-            f"{row.idxmin()}, {shown(row.max())} on {row.idxmax()}."
+        first = ", ".join(
+            f"{name} on {'all' if count == n else count}" for name, count in self.firsts.items()
         )
+        scenarios = f"{self.n_scenarios} scenario{'' if self.n_scenarios == 1 else 's'}"
+        told = (
+            f"Least error on {n} networks: {first}. On the same {scenarios} they agree on the order of "
+            f"{len(self.ranks)} methods with a Kendall's W of {self.kendall_w:.2f} (1: one order on all)."
+        )
+        errors = self.errors[list(self.ranks)]
+        row = errors.loc[(errors.max(axis=1) - errors.min(axis=1)).idxmax()]
+        low, high = shown(row.min()), shown(row.max())
+        if low != high:
+            told += (
+                f" The network matters most for {row.name}: RMSE {low} on {row.idxmin()}, {high} on "
+                f"{row.idxmax()}."
+            )
+        out = [*self.left_out]
+        more = f" and {len(out) - _TOLD} more" if len(out) > _TOLD else ""
+        return told + (f" Not compared: {', '.join(out[:_TOLD])}{more}." if out else "")
 
 
 def agree(scores: pd.DataFrame, networks: Sequence[str]) -> Agreement:
     """Return whether networks agree on the order of methods.
 
-    Compared are networks on the scenarios and seeds that all of them learnt, chosen as ``cells.choose`` does
-    it for methods, and methods with a result on each of these. Controls and methods that speak of pixels
-    alone take no part.
+    Compared are first networks on the scenarios and seeds that all of them have results on, then methods on
+    those of these that they have on every such network, both chosen by ``cells.choose``. Controls and methods
+    that speak of pixels alone take no part, nor those without a truth in these scenarios.
 
     Args:
         scores: from ``benchmark.table.scores``.
@@ -91,35 +98,51 @@ def agree(scores: pd.DataFrame, networks: Sequence[str]) -> Agreement:
     if len(networks) < 2:
         return Agreement(reason="there are no two networks")
     rows = scores[(scores["targets"] != CONTROL) & (scores["targets"] != PIXELS)]
-    rows = counting(own_truth(rows[rows["model"].isin([*networks, models.ORACLE])]))
+    rows = rows[rows["model"].isin([*networks, models.ORACLE])]
+    asked = tuple(dict.fromkeys(rows["method"]))
+    rows = counting(own_truth(rows))
     rows = rows[rows["rmse"].notna()]
     trained = rows[rows["model"] != models.ORACLE]
-    each = trained[["model", *CASE, *SEEDS]].drop_duplicates()
-    choice = choose(each.rename(columns={"model": "method"}), tuple(networks))
-    left_out = {name: has.removesuffix(" scores") for name, has in choice.left_out.items()}
-    if len(choice.methods) < 2:
-        return Agreement(left_out=left_out, reason="no two of them learnt enough of the same scenarios")
-    cells = pd.MultiIndex.from_frame(choice.cells)
-    rows = rows[pd.MultiIndex.from_frame(rows[[*CASE, *SEEDS]]).isin(cells)]
+    each = trained[["model", *_CELL]].drop_duplicates()
+    chosen = choose(each.rename(columns={"model": "method"}), tuple(networks))
+    left_out = _few(chosen.left_out)
+    if len(chosen.methods) < 2:
+        return Agreement(
+            left_out=left_out, reason="no two of them have results on enough of the same scenarios"
+        )
+    names = list(chosen.methods)
+    trained = _within(trained[trained["model"].isin(names)], chosen.cells)
+    everywhere = trained.groupby(["method", *_CELL], sort=False).size()
+    everywhere = everywhere[everywhere == len(names)].reset_index()
+    common = choose(everywhere, asked)
+    left_out |= _few(common.left_out)
+    if len(common.methods) < 2:
+        return Agreement(left_out=left_out, reason="no two methods have results on all of them")
+    rows = _within(rows[rows["method"].isin(common.methods)], common.cells)
     squares = rows.assign(square=rows["rmse"] ** 2).pivot_table(
         index="method", columns="model", values="square", aggfunc=["mean", "count"], sort=False
     )
-    errors = np.sqrt(squares["mean"])[squares["count"] == len(cells)]
-    names = list(choice.methods)
+    errors = np.sqrt(squares["mean"])[squares["count"] == len(common.cells)]
     errors = errors.reindex(columns=[*names, models.ORACLE]).dropna(axis=1, how="all")
-    kept = errors[errors[names].notna().all(axis=1)] if set(names) <= set(errors) else errors[:0]
-    if len(kept) < 2:
-        return Agreement(left_out=left_out, reason="no two methods have results on all of them")
     ranks = pd.DataFrame(
-        stats.rankdata(np.round(kept[names].to_numpy(float), 12), axis=0), index=kept.index, columns=names
+        stats.rankdata(np.round(errors[names].to_numpy(float), 12), axis=0), index=errors.index, columns=names
     )
     order = ranks.mean(axis=1).sort_values(kind="stable").index
     return Agreement(
-        kept.loc[order],
+        errors.loc[order],
         ranks.loc[order],
         kendall_w(ranks.to_numpy()),
-        choice.cells[list(CASE)].drop_duplicates().shape[0],
-        choice.n_seeds,
+        common.cells[list(CASE)].drop_duplicates().shape[0],
+        common.n_seeds,
         left_out,
-        len(errors) - len(kept),
     )
+
+
+def _within(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of some cells."""
+    return rows[pd.MultiIndex.from_frame(rows[list(_CELL)]).isin(pd.MultiIndex.from_frame(cells))]
+
+
+def _few(left_out: Mapping[str, str]) -> dict[str, str]:
+    """Return names with the numbers of their cells alone: "3 of 8"."""
+    return {name: has.removesuffix(" scores") for name, has in left_out.items()}

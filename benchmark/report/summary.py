@@ -47,6 +47,9 @@ def summary_markdown(findings: Findings) -> str:
         ]
         head = ["method", "mean rank", *(escape(name) for name in agreement.errors)]
         parts += ["## The same scenarios on every network: RMSE", markdown(head, rows)]
+    if agreement.left_out:
+        out = ", ".join(f"{escape(name)} ({has})" for name, has in agreement.left_out.items())
+        parts.append(f"Not compared between networks, with the results that they have: {out}.")
     made = [f"- {escape(title_of(run))}: {code(run.command)}" for run in findings.runs if run.command]
     parts += ["## Made by", "\n".join(made)] if made else []
     return "\n\n".join(parts) + "\n"

@@ -125,19 +125,23 @@ def intervals(
     return pd.DataFrame(rows)
 
 
-def seed_variance(values: Array, *, unseen: float = 0.0, mean_of: MeanOf = "scenarios") -> Variance:
+def seed_variance(
+    values: Array, *, unseen: float = 0.0, mean_of: MeanOf = "scenarios", squared: bool = False
+) -> Variance:
     """Return the variance over seeds of a mean over scenarios, which are fixed.
 
     Each scenario has a variance of its own: V = Σ_i w_i² s_i² / k_i, where w_i is 1 / S in a mean of
     scenarios and k_i / Σ k in one of results, with the degrees of freedom of Satterthwaite (1946), "An
     approximate distribution of estimates of variance components". A scenario with one seed gets the mean
-    variance of the others. Where `unseen` is given, variances are pooled instead: those of steps are 0 in
-    nearly all scenarios, and no scenario's own can be told from three seeds.
+    variance of the others; of squared errors, which vary in proportion to their size, the others'
+    coefficient of variation, Σ s² / Σ mean². Where `unseen` is given, variances are pooled instead: those of
+    steps are 0 in nearly all scenarios, and no scenario's own can be told from three seeds.
 
     Args:
         values: ``[s, k]``, NaN where there is none.
         unseen: sum of squared deviations added for seeds that were not drawn; see ``UNSEEN``.
         mean_of: what weighs the same in the mean.
+        squared: whether the values are squared errors.
 
     Returns:
         The variance and its degrees of freedom; NaN and 0 where no scenario has two seeds.
@@ -157,7 +161,8 @@ def seed_variance(values: Array, *, unseen: float = 0.0, mean_of: MeanOf = "scen
         pooled = (squares.sum() + unseen) / freedom
         return Variance(float((weights**2 * pooled / counts).sum()), freedom)
     own = np.where(several, squares / np.maximum(counts - 1, 1), 0.0)
-    own = np.where(several, own, own[several].mean())
+    sizes = means**2 if squared and (means[several] > 0).all() else np.ones(len(means))
+    own = np.where(several, own, sizes * own[several].sum() / sizes[several].sum())
     parts = weights**2 * own / counts
     total = float(parts.sum())
     freedom = float((counts[several] - 1).sum())
@@ -200,7 +205,7 @@ def seed_interval(
         2.0
     """
     mean = _mean(values, mean_of)
-    variance, freedom = seed_variance(values, unseen=unseen, mean_of=mean_of)
+    variance, freedom = seed_variance(values, unseen=unseen, mean_of=mean_of, squared=squared)
     if np.isnan(variance):
         return Interval(_root(mean, squared=squared), np.nan, np.nan)
     reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance * shared_factor(values))

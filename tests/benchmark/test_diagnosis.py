@@ -306,15 +306,23 @@ def test_networks_of_one_modality_are_one_model_where_every_modality_has_one(res
         [
             *(made(result, name) for name in names),
             *(made(result, name, "other", seed=seed) for name in names[1:] for seed in range(2)),
+            made(result, "unimodal(modality=b)"),
+            made(result, "unimodal(modality=a)", "other", seed=2),
         ]
     )
-    frame["model"] = frame["model"].str.replace("unimodal(modality=b)", "unimodal")  # as a default might be
-    rows = diagnosis_table.compared(frame)
-    alone = rows[rows["model"] != "late"]
-    assert alone[["scenario", "model", "available"]].to_numpy().tolist() == [
-        ["s", "unimodal", "a"],
-        ["s", "unimodal", "b"],
-        *[["other", "unimodal(modality=b)", "b"]] * 2,
+    # One of them twice: as it is written by default, and with its modality.
+    frame.loc[frame.index[-8:-4], "model"] = "unimodal"
+    other = made(result, "unimodal(modality=a)")
+    mine = diagnosis_table.missing([other]).assign(model="mine:Tiny(modality=a)")
+    rows = diagnosis_table.compared(pd.concat([frame, mine]))
+    alone = rows[rows["only"] != ""]
+    assert alone[["scenario", "model", "available", "data_seed"]].to_numpy().tolist() == [
+        ["s", "unimodal", "a", 0],
+        ["s", "unimodal", "b", 0],
+        ["other", "unimodal(modality=b)", "b", 0],
+        ["other", "unimodal(modality=b)", "b", 1],
+        ["other", "unimodal(modality=a)", "a", 2],
+        ["s", "mine:Tiny(modality=a)", "a", 0],
     ]
     assert len(rows[rows["model"] == "late"]) == 3 * 4
     board = diagnosis_table.missing_board(frame).set_index("model")

@@ -586,6 +586,8 @@ def test_missing_modalities_are_averaged_over_subsets_and_seeds(runs, tmp_path):
     by_n = by_number(found.missing).set_index("n_available")
     assert by_n["accuracy"].tolist() == pytest.approx([0.5, 0.7, 0.86])
     assert by_n["n_networks"].tolist() == [2, 2, 2]
+    unknown = found.missing.assign(best_accuracy=np.where(found.missing["data_seed"] == 0, 0.9, np.nan))
+    assert by_number(unknown)["best_accuracy"].isna().all()  # a mean of some would be of others
     # Another scenario with one seed weighs as much as this one with two.
     more = runs.missing()
     more = more[more["data_seed"] == 0].assign(scenario="paper-F1", accuracy=1.0)
@@ -684,32 +686,53 @@ def test_agreement_of_networks_by_hand(runs):
     # Sums of ranks 4, 5 and 9 about 6: W = 12 · 14 / (9 · 24).
     assert found.kendall_w == pytest.approx(12 * 14 / (9 * 24))
     assert found.firsts == {"alpha": 2, "beta": 1}
-    assert (found.n_scenarios, found.n_seeds, found.left_out, found.n_incomplete) == (2, 2, {}, 0)
+    assert (found.n_scenarios, found.n_seeds, found.left_out) == (2, 2, {})
     assert found.sentence == (
-        "On 2 of 3 networks, alpha has the least error, beta on 1. On the 2 scenarios that all of them "
-        "learnt, they agree on the order of 3 methods with a Kendall's W of 0.78 (1: one order on all). The "
-        "network matters most for beta: RMSE 0.050 on other, 0.300 on third."
+        "Least error on 3 networks: alpha on 2, beta on 1. On the same 2 scenarios they agree on the order "
+        "of 3 methods with a Kendall's W of 0.78 (1: one order on all). The network matters most for beta: "
+        "RMSE 0.050 on other, 0.300 on third."
     )
 
 
-def test_networks_are_compared_on_the_scenarios_that_all_of_them_learnt(runs):
+def test_networks_are_compared_on_the_scenarios_that_all_of_them_have_results_on(runs):
     scores = on_networks(runs, THREE, cases=("paper-F0", "xor", "mine", "case-3"))
     easy = scores["scenario"] == "paper-F0"
     scores.loc[~easy & (scores["model"] == "third"), "learnt"] = 0.1
     scores.loc[(scores["scenario"] == "xor") & (scores["model"] == "net"), ["learnt", "rmse"]] = 0.2
-    scores.loc[(scores["method"] == "gamma") & (scores["scenario"] == "mine"), "status"] = "failed"
+    here = scores["model"].isin(["net", "other"])
+    scores.loc[here & (scores["method"] == "gamma") & (scores["scenario"] != "mine"), "status"] = "failed"
+    scores.loc[(scores["model"] == "oracle") & (scores["scenario"] == "mine"), "status"] = "failed"
     found = agree(scores, ["net", "other", "third"])
-    assert found.left_out == {"third": "2 of 6"}
-    assert (found.n_scenarios, found.n_incomplete) == (3, 1)
-    assert found.errors.loc["beta", ["net", "other"]].tolist() == pytest.approx([0.2, 0.05])
+    assert found.left_out == {"third": "2 of 6", "gamma": "2 of 6"}
+    assert (found.n_scenarios, found.n_seeds) == (3, 2)
+    assert list(found.errors) == ["net", "other"]  # the oracle lacks a scenario
+    assert found.errors.loc["beta"].tolist() == pytest.approx([0.2, 0.05])
     assert list(found.ranks.index) == ["alpha", "beta"]
+    assert found.sentence.endswith("Not compared: third, gamma.")
+
+
+def test_one_failure_of_each_method_leaves_the_other_scenarios_to_compare(runs):
+    scores = on_networks(runs, THREE, cases=("paper-F0", "xor", "mine", "case-3", "case-4", "case-5"))
+    for method, case in (("alpha", "xor"), ("beta", "mine"), ("gamma", "case-3")):
+        lost = (scores["method"] == method) & (scores["scenario"] == case) & (scores["model"] == "net")
+        scores.loc[lost, "status"] = "failed"
+    found = agree(scores, ["net", "other", "third"])
+    assert (len(found.errors), found.n_scenarios, found.left_out) == (3, 3, {})
+
+
+def test_methods_that_tie_everywhere_are_first_together(runs):
+    errors = {(method, name): 0.1 for method in ("alpha", "beta") for name in ("net", "other")}
+    assert agree(on_networks(runs, errors), ["net", "other"]).sentence == (
+        "Least error on 2 networks: alpha on all, beta on all. On the same 2 scenarios they agree on the "
+        "order of 2 methods with a Kendall's W of 1.00 (1: one order on all)."
+    )
 
 
 @pytest.mark.parametrize(
     ("networks", "change", "reason"),
     [
         (["net"], {}, "there are no two networks"),
-        (["net", "other"], {"learnt": 0.1}, "no two of them learnt enough of the same scenarios"),
+        (["net", "other"], {"learnt": 0.1}, "no two of them have results on enough of the same scenarios"),
         (["net", "other"], {"status": "failed"}, "no two methods have results on all of them"),
     ],
 )

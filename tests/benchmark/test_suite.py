@@ -86,6 +86,16 @@ def test_a_method_runs_once_however_it_is_spelt():
     assert [name for name in found if name not in CONTROLS] == ["lime(n_points=9, ridge=2)", "permutation"]
 
 
+def test_a_function_of_ones_own_runs_once_however_it_is_spelt(tmp_path, monkeypatch):
+    (tmp_path / "norms_of_mine.py").write_text("def norm(model, samples, rng, n=10):\n    return {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ("norms_of_mine:norm(n=10)", "norms_of_mine:norm", "norms_of_mine:norm( n = 9 )")
+    jobs = suite.plan(suite.get("smoke"), method_names=names, n_seeds=1)
+    found = [job.method for job in jobs if job.stage == jobs[0].stage and job.method not in CONTROLS]
+    assert found == ["norms_of_mine:norm", "norms_of_mine:norm(n=9)"]
+    assert [methods.get(name).name for name in found] == found
+
+
 def test_a_run_without_end_is_refused():
     with pytest.raises(ValueError, match=r"at most 1,000,000 jobs. Got .*: 8 scenarios × 1 models × 4 meth"):
         suite.plan(suite.get("smoke"), method_names=("gradient",), n_seeds=10**9)

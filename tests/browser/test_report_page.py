@@ -366,8 +366,8 @@ def test_the_theme_is_switched_by_mouse_and_by_keyboard_and_kept(page, system):
 # ---- without a script, and on paper
 
 SECTIONS = (
-    *("answer", "leaderboard", "differences", "estimands", "heat", "fidelity", "missing", "balance"),
-    *("failures", "reproduce", "cite"),
+    *("answer", "leaderboard", "differences", "agreement", "estimands", "heat", "fidelity", "missing"),
+    *("balance", "failures", "reproduce", "cite"),
 )
 
 
@@ -384,7 +384,9 @@ def test_without_a_script_everything_unfiltered_is_there(page, browser, made_up)
     assert tuple(_sections(plain)) == SECTIONS
     assert board(plain) == board(page)
     assert len(board(plain)) > 10
-    assert "no single method stands apart" in plain.locator("#answer .headline").first.inner_text()
+    first, second = plain.locator("#answer .headline").all_inner_texts()[:2]
+    assert first.startswith("Least error on 2 networks: ")
+    assert "no single method stands apart" in second
     for name in ("#filters", "#theme"):
         assert plain.locator(name).is_hidden()
     plain.locator("#differences summary").first.click()

@@ -227,6 +227,12 @@ def _names(names: Sequence[str]) -> str:
     return f"{len(names)} other methods ({', '.join(names[: _MOST_NAMED - 1])}, …)"
 
 
+def _some(names: Sequence[str]) -> str:
+    """Return names, all of them or the first few and how many more there are."""
+    n = _MOST_NAMED - 1
+    return _listed([*names[:n], f"{len(names) - n} more"] if len(names) > _MOST_NAMED else names)
+
+
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
@@ -263,7 +269,7 @@ def warnings(fidelity: pd.DataFrame, facts: Mapping[str, int]) -> tuple[str, ...
             for model, scenario, *place in places
         ]
         found.append(
-            f"{len(low)} of {len(fidelity)} networks learnt too little and do not count: {_names(names)}."
+            f"{len(low)} of {len(fidelity)} networks learnt too little and do not count: {_some(names)}."
         )
     lost = {status: n for status, n in facts.items() if status not in ("done", "skipped") and n}
     if lost:

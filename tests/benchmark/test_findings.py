@@ -405,6 +405,10 @@ def test_warnings_name_what_tells_networks_apart(runs):
     low = (scores["scenario"] == "xor") & (scores["images"] == "organamnist") & (scores["data_seed"] == 1)
     told = warnings(table.fidelity(scores.assign(learnt=np.where(low, 0.1, 0.9))), {})
     assert told == ("1 of 18 networks learnt too little and do not count: net on xor (organamnist).",)
+    (told,) = warnings(
+        table.fidelity(runs.scores(models=[f"net{k}" for k in range(9)]).assign(learnt=0.1)), {}
+    )
+    assert told.endswith("do not count: net0 on paper-F0, net0 on xor, net0 on mine and 24 more.")
     scores = runs.scores()
     told = warnings(table.fidelity(scores.assign(learnt=np.where(scores["scenario"] == "xor", 0.1, 0.9))), {})
     assert told[0].endswith("do not count: net on xor.")

@@ -10,8 +10,7 @@ import torch
 from synthetic import images
 from synthetic import missing as gaps
 from synthetic.images import SPLITS, Split
-from synthetic.law import GaussianCopula, Population
-from synthetic.margins import NORMAL
+from synthetic.law import Population
 from synthetic.scenario import Scenario
 from synthetic.seeding import numpy_rng
 from synthetic.truth import Truths
@@ -31,21 +30,21 @@ def truths(scenario: Scenario, *, data_root: Path | str | None = None) -> Truths
         >>> {name: round(share, 3) for name, share in found["shapley"].modalities.items()}
         {'axial': 0.533, 'coronal': 0.3, 'clinical_a': 0.133, 'clinical_b': 0.033}
     """
-    image_law = scenario.image_law_without_data()
+    scans: tuple[Population, ...] = ()
     if scenario.source != "phantom":
-        image_law = images.draw(
+        scans = images.draw(
             scenario.source,
             size=scenario.image_size,
             kind=scenario.features,
             n=None,
             seed=0,
             data_root=data_root,
-        ).law
-    return _truths(scenario, image_law)
+        ).scans
+    return _truths(scenario, scans)
 
 
-def _truths(scenario: Scenario, image_law: tuple[GaussianCopula | Population, ...]) -> Truths:
-    return Truths(scenario.decision, scenario.law(image_law), scenario.labels, missing=scenario.missing_rules)
+def _truths(scenario: Scenario, scans: tuple[Population, ...]) -> Truths:
+    return Truths(scenario.decision, scenario.law(scans), scenario.labels, missing=scenario.missing_rules)
 
 
 def generate(
@@ -79,10 +78,11 @@ def generate(
         kind=scenario.features,
         n=scenario.n if n is None else n,
         seed=seed,
+        law=scenario.copula.first(_n_rendered(scenario)),
         data_root=data_root,
     )
     decision = scenario.decision
-    found = _truths(scenario, drawn.law)
+    found = _truths(scenario, drawn.scans)
     tables = _draw_tables(scenario, drawn, seed)
     latents = {
         split: torch.from_numpy(np.concatenate([drawn.latents[split], tables[split]], axis=1)).float()
@@ -128,20 +128,21 @@ def generate(
     )
 
 
+def _n_rendered(scenario: Scenario) -> int:
+    """Return how many latents of the scenario's copula are shown by images: those of phantoms."""
+    return scenario.copula.n_columns - sum(
+        len(it.latents) for it in scenario.modalities if it.kind == "table"
+    )
+
+
 def _draw_tables(scenario: Scenario, drawn: images.ImageDraw, seed: int) -> dict[Split, np.ndarray]:
     """Return standardised table columns ``[n, k]`` by split, given the image latents they are linked to."""
-    joint = scenario.table_law(drawn.law)
-    n_linked = sum(block.n_columns for block in drawn.law if isinstance(block, GaussianCopula))
-    cross = joint.covariance[n_linked:, :n_linked]
-    own = GaussianCopula(
-        joint.covariance[n_linked:, n_linked:] - cross @ cross.T,  # image latents are independent
-        (NORMAL,) * (len(joint.covariance) - n_linked),
-    )
-    margins = GaussianCopula(joint.covariance[n_linked:, n_linked:], joint.margins[n_linked:])
+    joint, n_rendered = scenario.copula, _n_rendered(scenario)
+    slopes, rest = joint.given_first(n_rendered)
     tables = {}
     for split in SPLITS:
-        scores = own.sample(len(drawn.latents[split]), numpy_rng("clinical", split, seed))
-        if cross.any():
-            scores = scores + drawn.latents[split].astype(np.float64) @ cross.T
-        tables[split] = margins.latents(scores)
+        scores = rest.sample(len(drawn.latents[split]), numpy_rng("clinical", split, seed))
+        if slopes.any():
+            scores = scores + drawn.latents[split].astype(np.float64) @ slopes.T
+        tables[split] = joint.latents(scores)
     return tables

@@ -33,6 +33,9 @@ _FLAGS: Mapping[Source, tuple[str, ...]] = {
 }
 SMALLEST_SPLIT = 16
 
+INDEPENDENT = GaussianCopula(np.eye(2 * N_FEATURES))
+"""The law of the latent features of two phantoms where a scenario links none of them."""
+
 _Pool = tuple[medmnist.Scans, features.LatentFeatures]
 """All scans of a file, and their latent features."""
 
@@ -44,12 +47,13 @@ class ImageDraw:
     Attributes:
         images: split → view → uint8 ``[n, 1, size, size]``.
         latents: split → float32 ``[n, 20]``, ten a view, standardised.
-        law: the law of the latent features, a block a view (or one for both).
+        scans: the populations that the latent features of real scans are drawn from, one a view; none for
+            phantoms.
     """
 
     images: Mapping[Split, Mapping[str, np.ndarray]]
     latents: Mapping[Split, np.ndarray]
-    law: tuple[GaussianCopula | Population, ...]
+    scans: tuple[Population, ...] = ()
 
 
 def modalities(source: Source, kind: FeatureKind) -> tuple[Modality, ...]:
@@ -84,13 +88,14 @@ def draw(
     kind: FeatureKind,
     n: int | None,
     seed: int,
+    law: GaussianCopula = INDEPENDENT,
     data_root: Path | str | None = None,
 ) -> ImageDraw:
     """Draw the images of one data seed.
 
-    The draw depends on the source and the seed alone, so scenarios that differ in their decision function
-    share their patients: differences between them are not differences between draws. Phantoms with and
-    without a lesion share them as well, but for what the lesion shows.
+    The draw depends on the source, the law of its latents and the seed alone, so scenarios that differ in
+    their decision function share their patients: differences between them are not differences between draws.
+    Phantoms with and without a lesion share them as well, but for what the lesion shows.
 
     Args:
         source: image source.
@@ -98,6 +103,7 @@ def draw(
         kind: latent features.
         n: patients in all; None for every one that the source has (a phantom has no natural number).
         seed: data seed.
+        law: of the phantoms' latent features, the first view's before the second's; scans bring their own.
         data_root: folder with the OrganMNIST files.
 
     Raises:
@@ -106,7 +112,7 @@ def draw(
     """
     modalities(source, kind)  # says what the source does not have
     if source == "phantom":
-        return _draw_phantom(size, n, kind, seed)
+        return _draw_phantom(size, n, kind, seed, law)
     root = None if data_root is None else str(data_root)
     return _draw_organs(source, size, kind, n, seed, root)
 
@@ -212,12 +218,11 @@ def _phantom_sizes(n: int | None) -> dict[Split, int]:
 
 # Rendering takes seconds and several scenarios in a row share it; one entry bounds the memory.
 @lru_cache(maxsize=1)
-def _draw_phantom(size: int, n: int | None, kind: FeatureKind, seed: int) -> ImageDraw:
+def _draw_phantom(size: int, n: int | None, kind: FeatureKind, seed: int, law: GaussianCopula) -> ImageDraw:
     sizes = _phantom_sizes(n)
     images, latents = {}, {}
     for split, n_split in sizes.items():
-        z = numpy_rng("phantom", "latents", split, seed).standard_normal((n_split, 2 * N_FEATURES))
-        z = z.astype(np.float32)
+        z = law.sample(n_split, numpy_rng("phantom", "latents", split, seed)).astype(np.float32)
         latents[split] = z
         images[split] = {
             view: phantom.render(
@@ -229,7 +234,7 @@ def _draw_phantom(size: int, n: int | None, kind: FeatureKind, seed: int) -> Ima
             )
             for place, view in enumerate(phantom.VIEWS)
         }
-    return ImageDraw(images, latents, (GaussianCopula(np.eye(2 * N_FEATURES)),))
+    return ImageDraw(images, latents)
 
 
 def _phantom_rng(view: str, split: Split, seed: int) -> np.random.Generator:
@@ -252,8 +257,7 @@ def _draw_organs(
         images[split] = {view: scans.images[name][rows][:, None] for view, scans, _, rows in chosen}
         latents[split] = np.concatenate([found.values[name][rows] for _, _, found, rows in chosen], axis=1)
     populations = [Population(np.concatenate(list(found.values.values()))) for _, found in pools]
-    law = tuple(populations[place % len(pools)] for place in range(2))
-    return ImageDraw(images, latents, law)
+    return ImageDraw(images, latents, tuple(populations[place % len(pools)] for place in range(2)))
 
 
 def _organ_pairs(

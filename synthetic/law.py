@@ -37,10 +37,34 @@ class GaussianCopula:
                     f"Got correlations up to {np.abs(others).max():.3g}."
                 )
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GaussianCopula) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @cached_property
+    def _identity(self) -> tuple[object, ...]:
+        return np.ascontiguousarray(self.covariance, dtype=float).tobytes(), tuple(self.margins)
+
     @property
     def n_columns(self) -> int:
         """Number of features."""
         return len(self.covariance)
+
+    def first(self, n: int) -> GaussianCopula:
+        """Return the law of the first n features."""
+        return GaussianCopula(self.covariance[:n, :n], self.margins[:n])
+
+    def given_first(self, n: int) -> tuple[np.ndarray, GaussianCopula]:
+        """Return the law of the other features' scores v given those of the first n, u: N(B u, C).
+
+        Returns:
+            B ``[k − n, n]``, and the law N(0, C) of what u leaves open (Schur complement).
+        """
+        cross = self.covariance[n:, :n]
+        slopes = np.linalg.solve(self.covariance[:n, :n], cross.T).T
+        return slopes, GaussianCopula(self.covariance[n:, n:] - slopes @ cross.T)
 
     @cached_property
     def root(self) -> np.ndarray:
@@ -52,11 +76,12 @@ class GaussianCopula:
         return self.latents(rng.standard_normal((n, self.n_columns)) @ self.root.T)
 
     def latents(self, scores: np.ndarray) -> np.ndarray:
-        """Return the features ``[n, k]`` of scores ``[n, k]``."""
-        if all(margin.is_normal for margin in self.margins):
+        """Return the last j features ``[n, j]`` of their scores ``[n, j]``: all of them where j = k."""
+        margins = self.margins[self.n_columns - scores.shape[1] :]
+        if all(margin.is_normal for margin in margins):
             return scores
         return np.stack(
-            [margin.latent(column) for margin, column in zip(self.margins, scores.T, strict=True)], axis=1
+            [margin.latent(column) for margin, column in zip(margins, scores.T, strict=True)], axis=1
         )
 
     def mean_absolute(self, columns: Sequence[int], slopes: Sequence[float]) -> float | None:

@@ -86,7 +86,7 @@ class Scenario:
         except ValueError as error:
             raise ValueError(f"In scenario {self.name!r}: {error}") from None
         self._check_correlations()
-        _ = self.table_law(image_law=self.image_law_without_data())
+        _ = self.copula
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scenario) and self._identity == other._identity
@@ -183,26 +183,23 @@ class Scenario:
                 found[one, other] = value
         return found
 
-    def table_law(self, image_law: tuple[GaussianCopula | Population, ...]) -> GaussianCopula:
-        """Return the joint law of all latents that have one: tables, and images that are Gaussian.
-
-        Args:
-            image_law: law of the image latents.
+    @cached_property
+    def copula(self) -> GaussianCopula:
+        """Joint law of the latents that have one in closed form: the phantoms', then the tables'.
 
         Raises:
-            ValueError: if correlations name an image whose latents have no joint law with tables, or do not
-                form a positive definite matrix.
+            ValueError: if correlations name an image whose latents are those of real scans, or do not form a
+                positive definite matrix.
         """
-        rendered = all(isinstance(block, GaussianCopula) for block in image_law)
-        kept = [modality for modality in self.modalities if rendered or modality.kind == "table"]
+        kept = [it for it in self.modalities if self.source == "phantom" or it.kind == "table"]
         places = {
             name: place for place, name in enumerate(name for modality in kept for name in modality.features)
         }
         for pair in self.named_correlations:
             if not places.keys() >= set(pair):
                 raise ValueError(
-                    f"Scenario {self.name!r} links {pair[0]} and {pair[1]}. Latents of real scans have no "
-                    "joint law with tables; use source='phantom'."
+                    f"Scenario {self.name!r} links {pair[0]} and {pair[1]}. Latents of real scans have "
+                    "no joint law with each other or with tables but that of the scans; use source='phantom'."
                 )
         margins: list[Margin] = []
         for modality in kept:
@@ -218,17 +215,13 @@ class Scenario:
             raise ValueError(f"In scenario {self.name!r}: {error}") from None
         return GaussianCopula(covariance, tuple(margins))
 
-    def law(self, image_law: tuple[GaussianCopula | Population, ...]) -> LatentLaw:
-        """Return the joint law of all latents, given that of the images'."""
-        joint = self.table_law(image_law)
-        populations = tuple(block for block in image_law if isinstance(block, Population))
-        return LatentLaw((*populations, joint))
+    def law(self, scans: tuple[Population, ...] = ()) -> LatentLaw:
+        """Return the joint law of all latents: truths are computed from it, and data are drawn from it.
 
-    def image_law_without_data(self) -> tuple[GaussianCopula | Population, ...]:
-        """Return the image law where it needs no data: real scans are stood for by an empty population."""
-        if self.source == "phantom":
-            return (GaussianCopula(np.eye(sum(len(view.latents) for view in self._views))),)
-        return tuple(Population(np.zeros((1, len(view.latents)))) for view in self._views)
+        Args:
+            scans: the latents of real scans, a population a view; none for phantoms.
+        """
+        return LatentLaw((*scans, self.copula))
 
     def _check_plain_values(self) -> None:
         """Raise a ValueError for a name, number or table that nothing could be made of."""

@@ -8,14 +8,14 @@ has these modalities alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 from scipy import special
 
 from synthetic.labels import Labels
-from synthetic.truth.draws import Points, Split, check_varies, everything, points
+from synthetic.truth.cuts import Cuts
+from synthetic.truth.draws import Points, Split, points
 from synthetic.truth.games import check_size, shapley, subset_sizes
 from synthetic.truth.quadrature import normal_edges
 from synthetic.truth.reduction import Reduction
@@ -27,15 +27,12 @@ from synthetic.truth.replicates import (
     until_precise,
 )
 
-_N_QUANTILE = 2**16
 _N_INNER = (128, 1024)
 """Fewest and most unknown points for each known one, in each half; between them, twice the known points.
 
 What a finite sample leaves of bias must stay below the standard error, so it grows with the precision.
 """
 _MAX_WORK = 2**20  # known points times unknown points of one evaluation: bounds the memory
-_REACHED = 0.01
-"""Furthest that the share of a class may be from what was asked, where F has few values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,65 +57,7 @@ class ClassGame:
         return f"quasi-Monte Carlo, n = {self.n_points}" if self.n_points else "closed form"
 
 
-def thresholds(reduction: Reduction, labels: Labels) -> np.ndarray:
-    """Return the thresholds of F ``[classes − 1]``: the given ones, or quantiles of F's law.
-
-    In closed form where F is Gaussian, else from 2²⁰ quasi-random patients.
-
-    Raises:
-        ValueError: if F does not vary, or takes so few values that no thresholds give the shares.
-    """
-    check_varies(reduction)
-    if labels.thresholds is not None:
-        return np.asarray(labels.thresholds, dtype=float)
-    if reduction.is_linear:
-        return np.sqrt(reduction.total[-1, -1]) * special.ndtri(labels.levels)
-    values = _complete(reduction)
-    # The middle of the step: F at the quantile itself is a patient's, and patients recur in finite
-    # populations.
-    low, high = (np.quantile(values, labels.levels, method=method) for method in ("inverted_cdf", "higher"))
-    found = (low + high) / 2
-    below = np.searchsorted(values, found, side="left") / len(values)
-    if not (np.diff(found) > 0).all() or (np.abs(below - labels.levels) > _REACHED).any():
-        raise ValueError(
-            f"The 'shares' {labels.shares} of Labels cannot be reached: F takes too few values. "
-            "Give 'thresholds' instead."
-        )
-    return found
-
-
-def class_probabilities(reduction: Reduction, labels: Labels, cuts: np.ndarray) -> np.ndarray:
-    """Return P(class) ``[classes]`` before label noise."""
-    if reduction.is_linear:
-        below = special.ndtr(cuts / np.sqrt(reduction.total[-1, -1]))
-    else:
-        values = _complete(reduction)
-        below = np.searchsorted(values, cuts, side="left") / len(values)
-        if labels.thresholds is None:  # a quantile of the draws, unless F has few values
-            below = np.where(np.abs(below - labels.levels) < 1e-5, labels.levels, below)
-    return np.diff(below, prepend=0.0, append=1.0)
-
-
-def label_entropy(reduction: Reduction, labels: Labels, cuts: np.ndarray) -> float:
-    """Return the entropy of the label in bits, label noise included."""
-    shares = labels.blurred(class_probabilities(reduction, labels, cuts))
-    return float(special.entr(shares).sum() / np.log(2))
-
-
-@lru_cache(maxsize=1)
-def _complete(reduction: Reduction) -> np.ndarray:
-    """Return F of 2²⁰ quasi-random patients, ascending."""
-    return np.sort(
-        np.concatenate(
-            [
-                everything(reduction, points(reduction, _N_QUANTILE, "thresholds", number)).numpy()
-                for number in range(16)
-            ]
-        )
-    )
-
-
-def class_game(reduction: Reduction, labels: Labels, cuts: np.ndarray, precision: Precision) -> ClassGame:
+def class_game(reduction: Reduction, labels: Labels, cuts: Cuts, precision: Precision) -> ClassGame:
     """Return what each subset says of the label.
 
     In closed form where F is linear in Gaussian latents: the posterior depends on E[F | z_S] alone, and the
@@ -126,10 +65,9 @@ def class_game(reduction: Reduction, labels: Labels, cuts: np.ndarray, precision
     ones inside, with L's own noise integrated in closed form; what a finite inner sample adds by chance is
     taken out with its two halves, see `_judge`.
     """
-    prior = class_probabilities(reduction, labels, cuts)
     n_subsets = len(subset_sizes(reduction.n_players))
     if reduction.is_linear and not reduction.hidden:
-        return _linear_game(reduction, labels, cuts, prior)
+        return _linear_game(reduction, labels, *cuts.of(0))
     check_size(reduction.n_players)
     splits = [Split(reduction, subset, hide=True) for subset in range(n_subsets)]
 
@@ -139,7 +77,8 @@ def class_game(reduction: Reduction, labels: Labels, cuts: np.ndarray, precision
         halves = [
             points(reduction, n_inner, "classes", "unknown", half, number, precision.seed) for half in (0, 1)
         ]
-        return np.stack([_judge(split, known, halves, labels, cuts, prior) for split in splits], axis=1)
+        limits, prior = cuts.of(number)
+        return np.stack([_judge(split, known, halves, labels, limits, prior) for split in splits], axis=1)
 
     def error(values: np.ndarray) -> float:
         information, accuracy = values[:, 0], values[:, 1]
@@ -250,17 +189,20 @@ def _information(weights: np.ndarray, posterior: np.ndarray, labels: Labels, pri
 def _accuracy(
     weights: np.ndarray, choosing: np.ndarray, judging: np.ndarray, labels: Labels, prior: np.ndarray
 ) -> float:
-    """Return the accuracy of the likeliest class: chance, and what choosing gains over the commonest class.
+    """Return the accuracy of the likeliest class.
 
-    By how much a sample misses the prior counts in proportion to what is known, see `_information`.
+    A sample's mean posterior misses the prior by chance, or because thresholds have errors. If all posteriors
+    of a class moved by as much, accuracy would move by the share of points that choose it times the move
+    (envelope theorem): that is taken out. Where much is known, posteriors do not move alike, so the miss
+    counts in proportion to what is not known, see `_information`.
     """
     before, after = labels.blurred(prior), labels.blurred(judging)
-    chosen = np.take_along_axis(after, choosing.argmax(1)[:, None], axis=1)[:, 0]
-    commonest, chance = after[:, before.argmax()], before.max()
-    gained = weights @ (chosen - commonest)
-    missed = weights @ commonest - chance
-    known = gained / (1 - chance) if chance < 1 else 0.0
-    return float(chance + gained + min(known, 1) * missed)
+    chosen = choosing.argmax(1)
+    reached = float(weights @ np.take_along_axis(after, chosen[:, None], axis=1)[:, 0])
+    missed = np.bincount(chosen, weights, len(before)) @ (weights @ after - before)
+    chance = before.max()
+    known = np.clip((reached - missed - chance) / (1 - chance), 0, 1) if chance < 1 else 1.0
+    return float(reached - (1 - known) * missed)
 
 
 def _auroc(weights: np.ndarray, scoring: np.ndarray, judging: np.ndarray, labels: Labels) -> float:

@@ -210,3 +210,15 @@ def everything(reduction: Reduction, drawn: Points) -> Tensor:
     """Return F ``[n]`` of patients drawn from the law."""
     root = semidefinite_cholesky(reduction.total, reduction.scale)
     return value(reduction, drawn.scores @ root.T, drawn.places)
+
+
+def complete(reduction: Reduction, drawn: Points) -> tuple[np.ndarray, float]:
+    """Return F ``[n]`` of patients drawn from the law, less the part of L that no row of N shares.
+
+    Returns:
+        The values, and the standard deviation of the Gaussian part that is left out; 0 where there is none.
+    """
+    root = semidefinite_cholesky(reduction.total, reduction.scale)
+    noise = float(root[-1, -1])
+    root[-1, -1] = 0.0
+    return value(reduction, drawn.scores @ root.T, drawn.places).numpy(), noise

@@ -16,7 +16,8 @@ from synthetic.missing import Missing
 from synthetic.names import check_known
 from synthetic.threads import single_thread
 from synthetic.truth import features, storage
-from synthetic.truth.classes import ClassGame, class_game, label_entropy, thresholds
+from synthetic.truth.classes import ClassGame, class_game
+from synthetic.truth.cuts import Cuts, cut, label_entropy
 from synthetic.truth.games import interactions, pairs, shapley
 from synthetic.truth.gradient import gradient
 from synthetic.truth.permutation import permutation_losses
@@ -100,10 +101,15 @@ class Truths(Mapping[str, Truth]):
         return reduce(self.decision, self.law, self.missing)
 
     @cached_property
+    def cuts(self) -> Cuts:
+        """Where F is cut into classes, in replicates."""
+        with single_thread():
+            return cut(self.reduction, self.labels, self.precision.seed)
+
+    @property
     def thresholds(self) -> np.ndarray:
         """Thresholds of F between the classes ``[classes − 1]``."""
-        with single_thread():
-            return thresholds(self.reduction, self.labels)
+        return self.cuts.thresholds
 
     def _work_out(self, estimand: str) -> Truth:
         with single_thread():
@@ -128,7 +134,7 @@ class Truths(Mapping[str, Truth]):
     @cached_property
     def class_game(self) -> ClassGame:
         """The game behind information, Bayes accuracy, leaving one out and SAGE."""
-        return class_game(self.reduction, self.labels, self.thresholds, self.precision)
+        return class_game(self.reduction, self.labels, self.cuts, self.precision)
 
     @cached_property
     def _key(self) -> str:
@@ -202,7 +208,7 @@ def _interaction(truths: Truths) -> Truth:
 
 def _permutation(truths: Truths) -> Truth:
     reduction = truths.reduction
-    losses, n = permutation_losses(reduction, truths.labels, truths.thresholds, truths.precision)
+    losses, n = permutation_losses(reduction, truths.labels, truths.cuts, truths.precision)
     return _truth(
         truths,
         "permutation",
@@ -229,7 +235,7 @@ def _information(truths: Truths) -> Truth:
     game, players = truths.class_game, truths.reduction.players
     single = game.information[:, [1 << player for player in range(len(players))]]
     mean = game.information.mean(0)
-    entropy = label_entropy(truths.reduction, truths.labels, truths.thresholds)
+    entropy = label_entropy(truths.cuts, truths.labels)
     summary = {"all": float(mean[-1])}
     if len(players) == 2:
         # Minimum mutual information (Barrett 2015): what both say is as much as the poorer one says.

@@ -11,6 +11,7 @@ import torch
 from scipy import special
 
 from synthetic.labels import Labels
+from synthetic.truth.cuts import Cuts
 from synthetic.truth.draws import Points, joint_points, value
 from synthetic.truth.quadrature import normal_edges
 from synthetic.truth.reduction import Reduction, semidefinite_cholesky
@@ -18,7 +19,7 @@ from synthetic.truth.replicates import N_REPLICATES, Precision, share_standard_e
 
 
 def permutation_losses(
-    reduction: Reduction, labels: Labels, cuts: np.ndarray, precision: Precision
+    reduction: Reduction, labels: Labels, cuts: Cuts, precision: Precision
 ) -> tuple[np.ndarray, int]:
     """Return accuracy lost by permuting each player ``[replicates, players]``, and the points behind it.
 
@@ -27,11 +28,11 @@ def permutation_losses(
     """
     kept = 1 - labels.noise - labels.noise / (labels.n_classes - 1)  # P(right) − P(one given other class)
     if reduction.is_linear:
-        losses = [linear_loss(reduction, player, cuts) for player in range(reduction.n_players)]
+        losses = [linear_loss(reduction, player, cuts.thresholds) for player in range(reduction.n_players)]
         return kept * np.array([losses]), 0
-    limits = torch.from_numpy(cuts)
 
     def replicate(number: int, n_points: int) -> np.ndarray:
+        limits = torch.from_numpy(cuts.of(number)[0])
         drawn, fresh = joint_points(reduction, n_points, 2, "permutation", number, precision.seed)
         before, losses = None, []
         for player in range(reduction.n_players):

@@ -396,16 +396,16 @@ def _trained(
     if modalities:
         train = Samples({name: train.inputs[name] for name in modalities}, train.labels)
     is_known = models.is_built_in(stage.model)
+    n_classes = stage.load_scenario().labels.n_classes  # of the scenario: a small split may lack one
     folder, key = network_folder(), network_key(stage, modalities)
     found = load_cached(key, folder=folder) if is_known else None
     if found is not None:
         weights, about = found
-        n_classes = 2 if train.labels is None else int(train.labels.max()) + 1
         network = models.build(stage.model, input_shapes(train), n_classes=n_classes)
         network.load_state_dict(weights)
         return network.eval().requires_grad_(requires_grad=False), float(about.get("seconds", 0)), True
     start = time.perf_counter()
-    network = fit(stage.model, train, seed=stage.train_seed)
+    network = fit(stage.model, train, seed=stage.train_seed, n_classes=n_classes)
     seconds = time.perf_counter() - start
     if is_known:
         about = {"stage": repr(stage), "modalities": ", ".join(train.inputs), "seconds": f"{seconds:.4f}"}

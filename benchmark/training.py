@@ -43,7 +43,9 @@ class Fidelity:
     ceiling: float = 1.0
 
 
-def fit(name: str, train: Samples, *, seed: int, plan: TrainingPlan | None = None) -> FusionNetwork:
+def fit(
+    name: str, train: Samples, *, seed: int, n_classes: int | None = None, plan: TrainingPlan | None = None
+) -> FusionNetwork:
     """Train a network on the training split and return it in evaluation mode.
 
     A part of the training split is held out; the weights of the epoch with the least loss on it are kept.
@@ -52,19 +54,26 @@ def fit(name: str, train: Samples, *, seed: int, plan: TrainingPlan | None = Non
         name: network, as ``benchmark.models.get`` takes it.
         train: with labels.
         seed: decides weights, batches and the held-out part; the global generator is left as it was.
+        n_classes: of the scenario, some of which a small split may lack; None for those that are there.
         plan: None for the network's own.
 
     Raises:
-        ValueError: if the labels are missing or hold one class only, or there is no such network.
+        ValueError: if the labels are missing, hold one class only, or a class that there is not, or there is
+            no such network.
     """
     if train.labels is None or len(train.labels.unique()) < 2:
         raise ValueError(
             "The 'train' samples must carry labels of at least two classes. "
             f"Got {'none' if train.labels is None else 'one class'}."
         )
+    n_seen = int(train.labels.max()) + 1
+    n_classes = n_seen if n_classes is None else n_classes
+    if n_seen > n_classes:
+        raise ValueError(
+            f"The labels of the 'train' samples must be below 'n_classes' ({n_classes}). Got {n_seen - 1}."
+        )
     with single_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("training", name, seed))
-        n_classes = int(train.labels.max()) + 1
         network = models.build(name, input_shapes(train), n_classes=n_classes)
         plan = plan or models.plan(name)
         generator = torch_rng("training", name, "batches", seed)

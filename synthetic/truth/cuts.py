@@ -125,9 +125,9 @@ def _smooth_quantile(values: np.ndarray, noise: float, level: float) -> float:
 def _quantile(values: np.ndarray, level: float) -> tuple[float, float]:
     """Return a threshold at a level of ascending values, and the share of F's law below it.
 
-    Thresholds lie between values: F at the quantile itself is a patient's. Where many share a value, the cut
-    is on the side of it that is nearer to the level, and the share below is counted; among single values the
-    share is the level.
+    Among single values it is interpolated (Hazen's rule), and the share is the level. Where many share a
+    value, the cut is halfway to its neighbour, on the side that is nearer to the level, and the share below
+    is counted.
     """
     n = len(values)
     value = values[min(int(np.ceil(level * n)), n) - 1]
@@ -135,8 +135,9 @@ def _quantile(values: np.ndarray, level: float) -> tuple[float, float]:
     is_below = first > 0 and (last == n or level - first / n <= last / n - level)
     place = first if is_below else last
     left, right = values[place - 1], values[min(place, n - 1)]
-    heaviest = max(np.count_nonzero(values == left), np.count_nonzero(values == right))
-    return float(left / 2 + right / 2), place / n if heaviest / n > _ATOM else level
+    if max(np.count_nonzero(values == left), np.count_nonzero(values == right)) > _ATOM * n:
+        return float(left / 2 + right / 2), place / n
+    return float(np.quantile(values, level, method="hazen")), level
 
 
 def _between(below: np.ndarray) -> np.ndarray:

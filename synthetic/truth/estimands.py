@@ -22,7 +22,14 @@ from synthetic.truth.games import interactions, pairs, shapley
 from synthetic.truth.gradient import gradient
 from synthetic.truth.permutation import permutation_losses
 from synthetic.truth.reduction import Reduction, reduce
-from synthetic.truth.replicates import Precision, is_zero, share, share_standard_error, standard_error
+from synthetic.truth.replicates import (
+    Precision,
+    is_zero,
+    settled,
+    share,
+    share_standard_error,
+    standard_error,
+)
 from synthetic.truth.variance import VarianceGame, interaction_parts, total_effects, variance_game
 from synthetic.types import SubsetValues, Truth
 
@@ -321,7 +328,7 @@ def _truth(
     modalities, players = truths.reduction.modalities, truths.reduction.players
     raw, error = replicates.mean(0), standard_error(replicates)
     informative = not is_zero(replicates)
-    shares = share(raw) if informative else np.full(len(players), 1 / len(modalities))
+    shares = share(settled(replicates)) if informative else np.full(len(players), 1 / len(modalities))
     rest_share = 0.0 if informative else 1 / len(modalities)
 
     def of(values: np.ndarray, other: float = 0.0) -> dict[str, float]:

@@ -21,6 +21,8 @@ N_REPLICATES = 32
 _RESOLUTION = 2.0**-31
 _ZERO = 1e-9
 _RESOLVED = 0.01
+_NEGLIGIBLE = 1e-5
+"""Share of the sum below which a value that may be 0 is 0: thresholds and integrals say no more."""
 _LARGEST_DIMENSION = torch.quasirandom.SobolEngine.MAXDIM
 
 
@@ -125,6 +127,18 @@ def is_zero(replicates: np.ndarray) -> bool:
         return bool((mean < _ZERO).all())
     error = standard_error(replicates)
     return bool((mean <= np.maximum(5 * error, _ZERO)).all() and (error <= _RESOLVED).all())
+
+
+def settled(replicates: np.ndarray) -> np.ndarray:
+    """Return the mean of values ``[replicates, n]``, with 0 where it is 0 but for numerical error.
+
+    That is a value within five standard errors of 0 that is, besides, less than a hundred-thousandth of the
+    sum: two such values are tied, whatever their order. Larger ones keep their value and standard error.
+    """
+    mean = replicates.mean(0)
+    error = np.maximum(5 * standard_error(replicates), _ZERO)
+    is_zero = (np.abs(mean) <= error) & (np.abs(mean) <= _NEGLIGIBLE * np.abs(mean).sum())
+    return np.where(is_zero, 0.0, mean)
 
 
 def share_standard_error(replicates: np.ndarray) -> np.ndarray:

@@ -174,7 +174,7 @@ def spied(model_name, *, apart, needs_labels=False, needs_training=False, beside
     """Run a spy through the harness, after all else, and return what it found where."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder, only_what_is_new():
         # Whether a network is trained does not matter here.
-        patch.setattr(bench, "fit", lambda name, train, seed: HybridNetwork(bench.input_shapes(train)).eval())
+        patch.setattr(bench, "fit", lambda name, train, **_: HybridNetwork(bench.input_shapes(train)).eval())
         patch.setattr(bench, "load_cached", lambda *_args, **_options: None)
         patch.setattr(bench, "save_cached", lambda *_args, **_options: None)
         if not forgetting:

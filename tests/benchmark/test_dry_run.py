@@ -28,7 +28,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(
         bench,
         "fit",
-        lambda name, train, seed: (
+        lambda name, train, **_: (
             models.build(name, input_shapes(train)).eval().requires_grad_(requires_grad=False)
         ),
     )

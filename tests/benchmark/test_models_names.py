@@ -201,7 +201,7 @@ def test_results_and_weights_of_a_network_of_ones_own_are_never_recalled(own, tm
     assert set(asked) == {"late"}
     for name in ("load_cached", "save_cached"):
         monkeypatch.setattr(bench, name, lambda *_, **__: pytest.fail("the cache was used"))
-    monkeypatch.setattr(bench, "fit", lambda name, _train, seed: [name, seed])
+    monkeypatch.setattr(bench, "fit", lambda name, _train, seed, **_: [name, seed])
     dataset = bench.synthetic.generate(jobs[0].stage.load_scenario(), seed=0, n=200)
     network, _, recalled = bench._trained(jobs[0].stage, dataset.train)
     assert network == [f"{own}:Mine", 0]

@@ -63,7 +63,7 @@ def fits(monkeypatch):
     """Note what is trained on, and train nothing."""
     found = []
 
-    def fit(name, train, seed):
+    def fit(name, train, seed, **_):
         found.append((name, train, seed))
         network = models.build(name, input_shapes(train)).eval()
         return network.requires_grad_(requires_grad=False)

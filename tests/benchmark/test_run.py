@@ -159,7 +159,7 @@ def test_the_explained_samples_are_neither_training_nor_test_samples(tmp_path, m
     grabbing = Method(name="grab", function=grab, estimand="gradient")
     jobs = few(model_names=("hybrid",), own=[grabbing])
     monkeypatch.setattr(
-        bench, "fit", lambda name, train, seed: HybridNetwork(bench.input_shapes(train)).eval()
+        bench, "fit", lambda name, train, **_: HybridNetwork(bench.input_shapes(train)).eval()
     )
     execute(jobs[-5:], tmp_path, own=[grabbing])
     dataset = bench.synthetic.generate(jobs[-1].stage.load_scenario(), seed=0, n=400)
@@ -274,7 +274,7 @@ def slopes_of_pixels(model, samples, rng):
 def untrained(monkeypatch):
     """Whether a network is trained does not matter here."""
 
-    def fit(name, train, seed):
+    def fit(name, train, seed, **_):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return HybridNetwork(bench.input_shapes(train)).eval().requires_grad_(requires_grad=False)
@@ -367,7 +367,7 @@ def test_a_built_in_method_that_comes_to_nothing_is_run_once(tmp_path, monkeypat
 def test_columns_of_embeddings_are_no_clinical_features(tmp_path, monkeypatch):
     """``late`` has as many features of a table as the table has columns, and they are not the columns."""
 
-    def fit(name, train, seed):
+    def fit(name, train, seed, **_):
         del seed
         network = models.build(name, bench.input_shapes(train))
         return network.eval().requires_grad_(requires_grad=False)

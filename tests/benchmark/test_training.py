@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 import synthetic
-from benchmark import models, training
+from benchmark import bench, models, training
+from benchmark.suite import Stage
 from benchmark.training import Fidelity, TrainingPlan, fidelity, fit
+from synthetic.labels import Labels
 from synthetic.types import Samples
 
 QUICK = TrainingPlan(
@@ -135,6 +137,44 @@ def test_the_samples_are_left_as_they_were(easy):
     fit("hybrid", train, seed=0, plan=dataclasses.replace(QUICK, max_epochs=1))
     for name, value in copies.items():
         assert torch.equal(train.inputs[name], value)
+
+
+@pytest.mark.parametrize("absent", [0, 1, 2])
+def test_a_class_that_the_training_split_lacks_is_a_class(tables, absent):
+    """Whichever of three classes is missing: the number of classes is the scenario's."""
+    labels = torch.arange(len(tables)) % 2
+    labels = torch.tensor([kept for kept in range(3) if kept != absent])[labels]
+    quick = dataclasses.replace(QUICK, max_epochs=1)
+    network = fit("hybrid", Samples(tables.inputs, labels), seed=0, n_classes=3, plan=quick)
+    assert network.classify(network.encode(tables.inputs)).shape == (len(tables), 3)
+    with pytest.raises(ValueError, match=r"must be below 'n_classes' \(1\)"):
+        fit("hybrid", Samples(tables.inputs, labels), seed=0, n_classes=1, plan=quick)
+
+
+@pytest.mark.parametrize("shares", [(0.495, 0.495, 0.01), (0.01, 0.495, 0.495), (0.33, 0.33, 0.33, 0.01)])
+def test_a_run_trains_networks_of_all_classes_of_its_scenario(shares):
+    """A split of a hundred patients may lack a class of 1 %."""
+    scenario = dataclasses.replace(
+        synthetic.scenario("paper-F5"), name="rare", labels=Labels(shares), n=160, description="a rare class"
+    )
+    dataset = next(
+        found
+        for found in (synthetic.generate(scenario, seed=seed) for seed in range(20))
+        if len(found.train.labels.unique()) < len(shares)
+    )
+    stage = Stage(
+        scenario=scenario.name,
+        images="phantom",
+        features="anatomy",
+        image_size=28,
+        n_patients=None,
+        model="hybrid",
+        data_seed=dataset.seed,
+        train_seed=0,
+        definition=synthetic.to_toml(scenario),
+    )
+    network, _, _ = bench._trained(stage, dataset.train)
+    assert network.n_classes == len(shares)
 
 
 @pytest.mark.parametrize(

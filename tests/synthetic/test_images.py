@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import synthetic
 from synthetic import features, images, medmnist, phantom
-from synthetic.law import GaussianCopula, Population
+from synthetic.law import Population
 from synthetic.seeding import numpy_rng
 
 OFFICIAL = {"train": "train", "explain": "val", "test": "test"}
@@ -138,11 +138,9 @@ def test_phantoms_are_drawn_from_their_latent_features():
             np.testing.assert_array_equal(pixels, again)
 
 
-def test_phantom_latents_have_the_law_that_is_declared():
+def test_phantom_latents_are_independent_unless_linked():
     drawn = draw_phantom(n=4000)
-    (law,) = drawn.law
-    assert isinstance(law, GaussianCopula)
-    np.testing.assert_array_equal(law.covariance, np.eye(20))
+    assert drawn.scans == ()
     z = np.concatenate(list(drawn.latents.values()))
     # 4000 rows: standard errors 0.016 (mean) and at most 0.022 (covariance).
     np.testing.assert_allclose(z.mean(0), 0, atol=0.08)
@@ -275,10 +273,10 @@ def test_scans_of_two_files_are_paired_across_them(loaded):
 @pytest.mark.parametrize("source", ["organamnist", "organ-ac"])
 @pytest.mark.usefixtures("loaded")
 def test_the_law_of_scans_is_all_of_their_features(source):
-    law = draw_organs(source, n=200).law
+    scans = draw_organs(source, n=200).scans
     flags = (0, 0) if source == "organamnist" else (0, 1)
-    assert len(law) == 2
-    for block, flag in zip(law, flags, strict=True):
+    assert len(scans) == 2
+    for block, flag in zip(scans, flags, strict=True):
         assert isinstance(block, Population)
         tables = [
             fake_values(flag, place, n) for place, n in enumerate(N_SCANS[tuple(N_SCANS)[flag]].values())

@@ -839,6 +839,6 @@ def test_wide_tables_cost_no_time():
     scenario = make(
         tables={"genes": 4000}, correlations={("genes/0", "genes/3999"): 0.5, ("genes/7", "axial/0"): 0.5}
     )
-    covariance = scenario.table_law(scenario.image_law_without_data()).covariance
+    covariance = scenario.copula.covariance
     assert covariance[20, 4019] == covariance[4019, 20] == covariance[0, 27] == 0.5
     assert np.count_nonzero(covariance) == 4020 + 4

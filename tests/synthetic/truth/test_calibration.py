@@ -37,7 +37,7 @@ def exact_pair(work_out, estimand, labels=None):
 def deviations(work_out, estimands, expected, *, n, terms, law, labels=None, first=32):
     """Deviations of a's share from what is expected, in their own standard errors, ``[n, estimands]``."""
     rows, shared = [], work_out(terms, law, labels)
-    reused = {"reduction": shared.reduction, "thresholds": shared.thresholds}  # no seed decides these
+    reused = {"reduction": shared.reduction}  # no seed decides it
     for seed in range(n):
         precision = Precision(first=first, last=first, seed=seed)
         truths = work_out(terms, law, labels, precision=precision)

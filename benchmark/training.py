@@ -93,21 +93,21 @@ def optimiser_of(network: nn.Module, plan: TrainingPlan, *, fused: bool = True) 
 
 def _groups(network: nn.Module, plan: TrainingPlan) -> list[dict[str, Any]]:
     """Return the parameters by what decides their weight decay: a part of the network, or the plan."""
-    groups: dict[str, list[nn.Parameter]] = {part: [] for part in ("", *plan.weight_decay_of)}
+    decays = plan.weight_decay_of
+    groups: dict[str, list[nn.Parameter]] = {part: [] for part in decays}
+    rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
-        parts = [part for part in plan.weight_decay_of if f"{name}.".startswith(f"{part}.")]
-        groups[max(parts, key=len, default="")].append(parameter)
-    for part in plan.weight_decay_of:
-        if not groups[part]:
+        parts = [part for part in decays if f"{name}.".startswith(f"{part}.")]
+        (groups[max(parts, key=len)] if parts else rest).append(parameter)
+    for part, parameters in groups.items():
+        if not parameters:
             known = dict.fromkeys(name.partition(".")[0] for name, _ in network.named_parameters())
             raise ValueError(
                 "The 'weight_decay_of' of a training plan must name parts of the network with parameters of "
                 f"their own: {', '.join(known)}, or what is in them. Got {part!r}."
             )
-    decays = {"": plan.weight_decay, **plan.weight_decay_of}
-    return [
-        {"params": parameters, "weight_decay": decays[part]} for part, parameters in groups.items() if parameters
-    ]
+    own = [{"params": parameters, "weight_decay": decays[part]} for part, parameters in groups.items()]
+    return [{"params": rest}, *own] if rest else own
 
 
 def input_shapes(samples: Samples) -> dict[str, tuple[int, ...]]:

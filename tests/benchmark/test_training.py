@@ -384,10 +384,11 @@ def test_the_published_network_is_trained_with_the_published_optimiser():
     assert plan.batch_size == 128
     ours = steps(network, training.optimiser_of(network, plan))
     torch.testing.assert_close(ours, steps(theirs, adam), atol=1e-7, rtol=0)
-    # The decay can be seen: without it they end elsewhere.
-    bare = dataclasses.replace(plan, weight_decay=0.0)
-    network = two_parts()
-    assert (steps(network, training.optimiser_of(network, bare)) - ours).abs().max() > 1e-4
+    # The decay can be seen, and where it is added: otherwise they end elsewhere.
+    for change in ({"weight_decay": 0.0}, {"decay": "decoupled"}, {"weight_decay_of": {"head": 0.1}}):
+        network = two_parts()
+        other = training.optimiser_of(network, dataclasses.replace(plan, **change))
+        assert (steps(network, other) - ours).abs().max() > 1e-5
 
 
 @pytest.mark.parametrize("decay", ["decoupled", "l2"])

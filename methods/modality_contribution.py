@@ -165,4 +165,5 @@ METHOD = Method(
     citation="Gapp et al. 2025, What are you looking at? Modality contribution in multimodal medical deep "
     "learning, arXiv:2503.01904",
     level="input",
+    stated=("replacement", "pooling"),
 )

@@ -3,7 +3,7 @@
 ``hybrid-s1`` is the network of Azmat & Alessio (2022) layer by layer, as their published code has it: each
 image is standardised by its own mean and standard deviation, and the encoder has 271,758 parameters. They
 standardise images before training; here the network does, so that whoever changes a picture (occlusion,
-masking, gradients) explains what was published. Trained as published are batches of 128, Adam at 0.001 with a
+masking, gradients) explains what was published. As published are batches of 128 and Adam at 0.001, with a
 weight decay of 1e-4 on the encoder and none on the classifier. Four things differ:
 
 - the epoch is chosen on a part of the training split; they stop at the first of up to 20 epochs with more than
@@ -129,7 +129,7 @@ class _Standardised(nn.Module):
         """Return images ``[n, channels, height, width]`` of mean 0 and standard deviation 1."""
         axes = (1, 2, 3)
         centred = images - images.mean(axes, keepdim=True)
-        # Not by the deviation, which is rounded: a picture of 0.1 throughout has one of 1e-8, and would be ±1.
+        # Not by the deviation, which is rounded: a picture of 0.1 throughout may have one of 1e-8, and be ±1.
         constant = images.amax(axes, keepdim=True) == images.amin(axes, keepdim=True)
         deviation = images.std(axes, keepdim=True).masked_fill(constant, 1)
         return (centred / deviation).masked_fill(constant, 0)
@@ -156,7 +156,7 @@ COMPACT_MODEL = Architecture(
 S1_MODEL = Architecture(
     name="hybrid-s1",
     network=HybridNetwork,
-    description="the network of Azmat & Alessio (2022), layer by layer; annealed, its epoch not chosen on test data",
+    description="that of Azmat & Alessio (2022), layer by layer; annealed, no epoch chosen on test data",
     plan=TrainingPlan(
         learning_rate=1e-3,
         schedule="one_cycle",

@@ -99,7 +99,7 @@ PUBLISHED_SHAPES = [
 
 
 def test_the_published_weights_would_fit():
-    """The shapes of the learnt values of the authors' encoder, in order: each layer's weight, then its bias."""
+    """The shapes of what the authors' encoder learns, in order: each layer's weight, then its bias."""
     shapes = [tuple(value.shape) for value in models.build("hybrid-s1", SHAPES).encoder.parameters()]
     assert shapes == PUBLISHED_SHAPES
 

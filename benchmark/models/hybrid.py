@@ -3,11 +3,11 @@
 ``hybrid-s1`` is the network of Azmat & Alessio (2022) layer by layer, as their published code has it: each
 image is standardised by its own mean and standard deviation, and the encoder has 271,758 parameters. They
 standardise images before training; here the network does, so that whoever changes a picture (occlusion,
-masking, gradients) explains what was published. As published are batches of 128 and Adam at 0.001, with a
-weight decay of 1e-4 on the encoder and none on the classifier. Four things differ:
+masking, gradients) explains what was published. As published are batches of 128 and Adam at 0.001, with
+a weight decay of 1e-4 on the encoder and none on the classifier. Four things differ:
 
-- the epoch is chosen on a part of the training split; they stop at the first of up to 20 epochs with more than
-  95 % of the *test* data right;
+- the epoch is chosen on a part of the training split; they stop at the first of up to 20 epochs with more
+  than 95 % of the *test* data right;
 - there are 8 epochs, or as many as make 300 steps;
 - the rate is annealed (``one_cycle``, which moves Adam's first momentum, too): at a constant one the batch
   statistics are still off when training stops;

@@ -9,6 +9,7 @@ import methods
 import synthetic
 from benchmark import models
 from benchmark.models import encoders
+from synthetic.types import Samples
 
 NETWORKS = ("hybrid", "hybrid-s1")
 SHAPES = {"axial": (1, 28, 28), "coronal": (1, 28, 28), "clinical_a": (10,), "clinical_b": (10,)}
@@ -131,6 +132,30 @@ def test_images_are_standardised_as_published():
     seen = models.build("hybrid-s1", SHAPES).encoder[0](images)
     for image, one in zip(images.double().numpy(), seen.numpy(), strict=True):
         np.testing.assert_allclose(one, (image - image.mean()) / image.std(ddof=1), atol=1e-4)
+
+
+def explain(method, network, n=7):
+    samples = Samples({name: value[:n] for name, value in make_inputs().items()})
+    return methods.get(method).attribute(network, samples, np.random.default_rng(0))
+
+
+def test_a_picture_of_its_own_mean_is_a_black_one_to_the_published_network():
+    """Filling a whole image with its mean, or a standardised one with 0, is the same in both publications."""
+    network = build("hybrid-s1")
+    own_mean, zero = (
+        explain(f"modality_contribution(granularity=whole, replacement={fill})", network).modalities
+        for fill in ("own_mean", "zero")
+    )
+    assert min(own_mean["axial"], own_mean["coronal"]) > 1e-3
+    assert all(own_mean[name] == zero[name] for name in ("axial", "coronal"))
+
+
+@pytest.mark.parametrize("method", ["saliency", "grad_cam", "pixel_integrated_gradients", "occlusion"])
+def test_maps_of_the_published_network_are_of_the_pictures_as_they_are_given(method):
+    """The first steps of a path from a black picture, and occluded ones, have nothing to be divided by."""
+    maps = explain(method, build("hybrid-s1")).pixels
+    assert set(maps) == {"axial", "coronal"}
+    assert all(np.isfinite(values).all() and np.abs(values).max() > 0 for values in maps.values())
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.3, 1 / 3, 1.0])

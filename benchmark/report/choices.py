@@ -16,7 +16,7 @@ def choices_note(names: Iterable[str]) -> str:
 
     Example:
         >>> choices_note(["gradient", "modality_contribution(pooling=patient)"])
-        'Left open by the publication: modality_contribution: replacement=mean, pooling=patient.'
+        'Chosen where publications differ: modality_contribution: replacement=mean, pooling=patient.'
     """
     known, lines = methods.names(), []
     for name in names:
@@ -27,4 +27,4 @@ def choices_note(names: Iterable[str]) -> str:
             continue
         if chosen:
             lines.append(f"{base}: {', '.join(f'{option}={value}' for option, value in chosen.items())}")
-    return f"Left open by the publication: {'; '.join(dict.fromkeys(lines))}." if lines else ""
+    return f"Chosen where publications differ: {'; '.join(dict.fromkeys(lines))}." if lines else ""

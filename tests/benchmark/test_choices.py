@@ -7,13 +7,15 @@ import pytest
 import methods
 from benchmark.report.choices import choices_note
 
+HEAD = "Chosen where publications differ:"
+
 
 def test_defaults_and_what_was_asked_for_are_named():
     note = choices_note(["gradient", "modality_contribution", "truth", "modality_contribution(patches=1)"])
-    assert note == "Left open by the publication: modality_contribution: replacement=mean, pooling=sum."
+    assert note == f"{HEAD} modality_contribution: replacement=mean, pooling=sum."
     other = "modality_contribution(pooling=patient, replacement=own_mean)"
     assert choices_note(["modality_contribution", other]) == (
-        "Left open by the publication: modality_contribution: replacement=mean, pooling=sum; "
+        f"{HEAD} modality_contribution: replacement=mean, pooling=sum; "
         "modality_contribution: replacement=own_mean, pooling=patient."
     )
 

@@ -18,6 +18,7 @@ from benchmark import diagnosis_table, fine_table, table
 from benchmark.manifest import manifest
 from benchmark.maps import EDGES, MAP_CONTROLS
 from benchmark.report import figure
+from benchmark.report.choices import choices_note
 from benchmark.report.diagnosis_text import diagnosis_markdown, flags_note, missing_table
 from benchmark.report.fine_text import fine_markdown, pixels_table
 from benchmark.report.map_figure import draw_maps
@@ -163,7 +164,9 @@ def show(outcome: Outcome, request: Request, console: Console) -> None:
     # Where methods draw maps alone, the other controls have nothing to stand beside.
     if shows == "importances" or (shows == "pixels" and (board["targets"] != CONTROL).any()):
         console.print(leaderboard_table(board, title=request.title))
-        console.print(chance_note(outcome.scores), style="dim", soft_wrap=True)
+        for note in (chance_note(outcome.scores), choices_note(board["method"])):
+            if note:
+                console.print(note, style="dim", soft_wrap=True)
     if len(outcome.pixels):
         console.print(pixels_table(outcome.pixels))
     if shows == "missing" and len(outcome.missing):

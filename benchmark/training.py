@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,40 @@ def fit(
     return network.eval().requires_grad_(requires_grad=False)
 
 
+def optimiser_of(network: nn.Module, plan: TrainingPlan, *, fused: bool = True) -> torch.optim.Optimizer:
+    """Return what takes the steps of a network's training: Adam, with each part's own weight decay.
+
+    Args:
+        network: to be trained.
+        plan: how.
+        fused: whether a step is one kernel.
+
+    Raises:
+        ValueError: if a part that has a weight decay of its own has no parameters in the network.
+    """
+    kind = torch.optim.AdamW if plan.decay == "decoupled" else torch.optim.Adam
+    return kind(_groups(network, plan), plan.learning_rate, weight_decay=plan.weight_decay, fused=fused)
+
+
+def _groups(network: nn.Module, plan: TrainingPlan) -> list[dict[str, Any]]:
+    """Return the parameters by what decides their weight decay: a part of the network, or the plan."""
+    decays = plan.weight_decay_of
+    groups: dict[str, list[nn.Parameter]] = {part: [] for part in decays}
+    rest: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        parts = [part for part in decays if f"{name}.".startswith(f"{part}.")]
+        (groups[max(parts, key=len)] if parts else rest).append(parameter)
+    for part, parameters in groups.items():
+        if not parameters:
+            known = dict.fromkeys(name.partition(".")[0] for name, _ in network.named_parameters())
+            raise ValueError(
+                "The 'weight_decay_of' of a training plan must name parts of the network with parameters of "
+                f"their own: {', '.join(known)}, or what is in them. Got {part!r}."
+            )
+    own = [{"params": parameters, "weight_decay": decays[part]} for part, parameters in groups.items()]
+    return [{"params": rest}, *own] if rest else own
+
+
 def input_shapes(samples: Samples) -> dict[str, tuple[int, ...]]:
     """Return modality → input shape without the sample axis."""
     return {name: tuple(value.shape[1:]) for name, value in samples.inputs.items()}
@@ -101,9 +135,7 @@ def _optimise(
     """Train in place and leave the weights of the best epoch."""
     n_steps = -(-len(train) // plan.batch_size)
     n_epochs = plan.n_epochs(n_steps)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay, fused=True
-    )
+    optimiser = optimiser_of(network, plan)
     schedule = None
     if plan.schedule == "one_cycle":
         schedule = torch.optim.lr_scheduler.OneCycleLR(

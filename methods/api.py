@@ -6,6 +6,7 @@ modality is declared (``aggregation``) and done here, in one place.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -124,6 +125,8 @@ class Method:
         options: keyword arguments for the function.
         components: the methods whose results it combines; then the function is
             ``(component name → Attribution, **options)`` → modality → value.
+        stated: options that a board names with their values, defaults too: what the publication leaves open,
+            or its authors ran otherwise, and much depends on.
     """
 
     name: str
@@ -137,6 +140,7 @@ class Method:
     aggregation: Aggregation = "mean_absolute"
     options: Mapping[str, object] = field(default_factory=dict)
     components: tuple[Method, ...] = ()
+    stated: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.aggregation not in get_args(Aggregation):
@@ -144,6 +148,12 @@ class Method:
                 f"The 'aggregation' of method {self.name!r} must be one of "
                 f"{', '.join(get_args(Aggregation))}. Got {self.aggregation!r}."
             )
+
+    @property
+    def choices(self) -> dict[str, object]:
+        """Return the options that are ``stated``, with the values that they have."""
+        defaults = inspect.signature(self.function).parameters
+        return {name: self.options.get(name, defaults[name].default) for name in self.stated}
 
     @property
     def trains(self) -> bool:

@@ -35,7 +35,9 @@ def grad_cam(
     A are the feature maps that are the last to have a place in the image: the result of a convolution, and of
     what follows it up to the first operation that takes places apart or away. s are the log-odds of the
     *predicted* class: what speaks against it is cut off, so that of two classes the other one's map would
-    show what speaks against what the model says. Feature maps are coarse: the map is enlarged bilinearly.
+    show what speaks against what the model says. The paper takes the class's logit alone; a number that is
+    added to all logits changes that, and not the probabilities. Feature maps are coarse: the map is enlarged
+    bilinearly.
 
     The maps say nothing about tables, and nothing that could be compared between images.
 

@@ -15,6 +15,7 @@ from methods.modality_games import FEW_COALITIONS, FEW_EXACT
 from synthetic.types import Samples
 
 Loss = Literal["cross_entropy", "zero_one"]
+Pooling = Literal["sum", "patient"]
 
 
 def variance(
@@ -66,14 +67,16 @@ def probability(
     *,
     output: Output = "probability",
     absence: Absence = "marginal",
+    pooling: Pooling = "sum",
     n_draws: int | None = None,
     n_coalitions: int | None = None,
 ) -> Attribution:
     """Return the mean over samples of each modality's |Shapley value| of the target class's probability.
 
-    The interventional Shapley values of Lundberg & Lee (2017) with whole modalities as players, averaged as
-    MM-SHAP does (Parcalabescu & Frank 2023), whose players are tokens. The target is class 1 of two, else
-    the predicted one. It needs no labels.
+    The interventional Shapley values of Lundberg & Lee (2017) with whole modalities as players. MM-SHAP
+    (Parcalabescu & Frank 2023) has tokens and patches as players, and takes the mean over samples of each
+    one's shares: ``pooling=patient``. The target is class 1 of two, else the predicted one. It needs no
+    labels.
 
     Args:
         model: the model.
@@ -81,6 +84,8 @@ def probability(
         rng: source of partners and orders.
         output: ``probability``, or ``margin``: the class's logit less the mean of all.
         absence: ``marginal`` or ``conditional``.
+        pooling: ``sum`` pools the sizes of all patients, ``patient`` their shares. A patient all of whose
+            values are 0 has no shares and does not count.
         n_draws: partners a sample; None for as many as a million model calls pay for, 2 to 64.
         n_coalitions: coalitions a sample, with more than ten modalities; None for 512, or as many as are
             needed.
@@ -89,6 +94,10 @@ def probability(
         ValueError: if an option is out of range.
         NotApplicableError: see `AbsentModalities`.
     """
+    if pooling not in get_args(Pooling):
+        raise ValueError(
+            f"The 'pooling' of modality SHAP must be one of {', '.join(get_args(Pooling))}. Got {pooling!r}."
+        )
     game = _game(model, samples, rng, absence, n_draws, n_coalitions)
     target = targets(game.logits)
 
@@ -99,6 +108,9 @@ def probability(
 
     played = modality_games.play(game, value, rng, n_players=len(model.modalities), n_coalitions=n_coalitions)
     sizes = np.abs(played.shapley)
+    if pooling == "patient":
+        total = sizes.sum(1, keepdims=True)
+        sizes = sizes / np.where(total > 0, total, 1)
     return _attribution(model, sizes.mean(0), played.standard_error(sizes))
 
 
@@ -205,6 +217,7 @@ SHAP = Method(
     function=probability,
     estimand="permutation",
     citation="Parcalabescu & Frank 2023, MM-SHAP; Lundberg & Lee 2017",
+    stated=("pooling",),
 )
 SAGE = Method(
     name="modality_sage",

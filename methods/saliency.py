@@ -24,6 +24,8 @@ def saliency(
 ) -> Attribution:
     """Return |∂s/∂x| of the log-odds s of the target class by every pixel and table column.
 
+    The paper has the class's logit for s, and the largest of an image's colours; here colours are summed.
+
     Args:
         model: the model.
         samples: the samples to explain.

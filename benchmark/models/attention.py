@@ -21,8 +21,10 @@ WIDTH = 32
 
 
 class AttentionNetwork(FusionNetwork):
-    """A transformer encoder (Vaswani et al. 2017) over one token a modality and one that is read out.
+    """A small transformer encoder over one token a modality and one that is read out.
 
+    Of Vaswani et al. (2017) in the form of Xiong et al. (2020): each layer normalises what it reads, not what
+    it adds. There is no dropout, and feed-forward steps are twice as wide as the tokens, not four times.
     Tokens of modalities that are missing are masked: no token attends to them.
 
     Args:

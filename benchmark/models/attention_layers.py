@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Multi-head attention of normalised queries to a context.
+    """Multi-head attention of normalised queries to a context, queries without offsets.
 
     The context is not normalised: over the columns of a table, layer normalisation would take out their sum.
 

@@ -39,6 +39,9 @@ class ContrastiveNetwork(FusionNetwork):
     of more, each alone, all together, and some that are drawn). A contrastive loss draws the embeddings of
     the same patient together, those of two modalities and those of a modality and of the fusion of all.
 
+    The published code fuses two modalities, and learns the temperature of the contrastive loss, from the
+    value that is kept here; encoders, widths, queues and the weight of the loss are this project's own.
+
     Args:
         shapes: modality → input shape without the sample axis.
         n_classes: number of classes.

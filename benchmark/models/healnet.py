@@ -1,4 +1,4 @@
-"""Hybrid early fusion by an iteratively updated latent array: HEALNet of Hemker et al. (2024), made small."""
+"""Early fusion by an iteratively updated latent array, after HEALNet (Hemker et al. 2024); much smaller."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ class HealNetwork(FusionNetwork):
     step after each, then to itself. All rounds share their weights. A modality that is missing is skipped.
     The fusion features are the context tokens: at most 2 × 2 of an image, one of a table: its columns.
 
-    Two things differ from the paper: an image's tokens are those of a few strided convolutions, not its raw
-    pixels with Fourier features, as images here are small; and tokens are not normalised before they are
-    read, as that would take the sum of its columns out of a table.
+    The order of reading, the array that is read out by its mean, and that a missing modality is skipped are
+    those of the paper. What differs from the authors' code: an image's tokens are those of a few strided
+    convolutions, not its raw pixels with Fourier features, as images here are small; tokens are not
+    normalised before they are read, as that would take the sum of its columns out of a table; the array is
+    4 × 16, not 512 × 512; attention has two heads and the usual softmax (theirs has a temperature of 0.5, and
+    a leaky ReLU after it); feed-forward steps are a ReLU network, not a gated SELU. Their layers share
+    weights by an option only (``weight_tie_layers``).
 
     Args:
         shapes: modality → input shape without the sample axis.

@@ -19,6 +19,7 @@ from benchmark import models
 from benchmark.findings import ALL, OWN, Findings
 from benchmark.findings.answer import shown as error
 from benchmark.report import sections
+from benchmark.report.choices import choices_note
 from benchmark.report.slots import Slot
 from benchmark.report.text import chance_note
 from benchmark.store import CONTROL
@@ -81,6 +82,7 @@ def render(findings: Findings, *, figures: Sequence[Slot] = (), left_out: Sequen
         "filters": _filters(findings),
         "data": script_json(_board_data(findings)),
         "chance_note": chance_note(findings.scores) if len(findings.scores) else "",
+        "choices_note": choices_note(findings.targets),
         "gate": FIDELITY_GATE,
         "style": _source(environment, "report.css"),
         "script": _source(environment, "report.js"),

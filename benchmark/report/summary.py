@@ -6,6 +6,7 @@ import pandas as pd
 
 from benchmark.findings import Findings
 from benchmark.findings.answer import shown
+from benchmark.report.choices import choices_note
 from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
 from benchmark.report.sections import title_of
@@ -39,6 +40,8 @@ def summary_markdown(findings: Findings) -> str:
             f"Intervals: 95 %, over {boards.over}. Without a rank: not scored on as many results as others. "
             + chance_note(findings.scores)
         )
+    choices = choices_note(findings.targets)
+    parts += [escape(choices)] if choices else []
     if len(agreement.errors):
         means = agreement.ranks.mean(axis=1)
         rows = [

@@ -14,6 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.report.choices import choices_note
 from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
 from benchmark.store import CONTROL
@@ -112,6 +113,8 @@ def leaderboard_markdown(
         _LEGEND,
         chance_note(scores),
     ]
+    choices = choices_note(board["method"])
+    parts += [escape(choices)] if choices else []
     parts += finer
     for model in dict.fromkeys(board["model"]):
         methods = list(board.loc[(board["model"] == model) & (board["targets"] != "control"), "method"])

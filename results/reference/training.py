@@ -102,9 +102,7 @@ def _plain_stage(
 ) -> None:
     """Train in place and leave the weights of the best epoch."""
     n_epochs = plan.n_epochs(len(train))
-    optimiser = torch.optim.AdamW(
-        network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay, foreach=False, fused=False
-    )
+    optimiser = training.optimiser_of(network, plan, fused=False)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, plan.learning_rate, total_steps=n_epochs * len(train), pct_start=0.2
     )

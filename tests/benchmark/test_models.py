@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,6 +9,7 @@ import methods
 import synthetic
 from benchmark import models
 from benchmark.models import encoders
+from synthetic.types import Samples
 
 NETWORKS = ("hybrid", "hybrid-s1")
 SHAPES = {"axial": (1, 28, 28), "coronal": (1, 28, 28), "clinical_a": (10,), "clinical_b": (10,)}
@@ -69,8 +71,8 @@ def test_the_published_network_layer_by_layer():
         "conv 16→64 3×3", "norm 64", "relu",
         "conv 64→64 3×3", "norm 64", "relu",
         "pool 2",
-        "linear 1600→128", "norm 128", "relu",
-        "linear 128→128", "norm 128", "relu",
+        "linear 1600→128", "relu",
+        "linear 128→128", "relu",
         "linear 128→10", "norm 10",
     ]  # fmt: skip
     assert [describe(layer) for layer in layers(network.head)] == [
@@ -78,13 +80,93 @@ def test_the_published_network_layer_by_layer():
     ]  # fmt: skip
     # 28 → 26 → 24 → 12 → 10 → 10 → 5.
     with torch.no_grad():
-        assert network.encoder[0](torch.rand(2, 1, 28, 28)).shape == (2, 64, 5, 5)
+        assert network.encoder[:2](torch.rand(2, 1, 28, 28)).shape == (2, 64, 5, 5)
     convolutions = (9 + 1) * 16 + (9 * 16 + 1) * 16 + (9 * 16 + 1) * 64 + (9 * 64 + 1) * 64
     linear = (1600 + 1) * 128 + (128 + 1) * 128 + (128 + 1) * 10
-    norms = 2 * (16 + 16 + 64 + 64 + 128 + 128 + 10)
-    assert n_parameters(network.encoder) == convolutions + linear + norms == 272_270
+    norms = 2 * (16 + 16 + 64 + 64 + 10)
+    assert n_parameters(network.encoder) == convolutions + linear + norms == 271_758  # as published
     assert n_parameters(network.head) == 41 * 100 + 101 * 50 + 51 * 10 + 11 * 2 == 9_682
-    assert n_parameters(network) == 272_270 + 9_682  # one encoder for both images
+    assert n_parameters(network) == 271_758 + 9_682  # one encoder for both images
+
+
+PUBLISHED_SHAPES = [
+    (16, 1, 3, 3), (16,), (16,), (16,),
+    (16, 16, 3, 3), (16,), (16,), (16,),
+    (64, 16, 3, 3), (64,), (64,), (64,),
+    (64, 64, 3, 3), (64,), (64,), (64,),
+    (128, 1600), (128,), (128, 128), (128,), (10, 128), (10,),
+    (10,), (10,),
+]  # fmt: skip
+
+
+def test_the_published_weights_would_fit():
+    """The shapes of what the authors' encoder learns, in order: each layer's weight, then its bias."""
+    shapes = [tuple(value.shape) for value in models.build("hybrid-s1", SHAPES).encoder.parameters()]
+    assert shapes == PUBLISHED_SHAPES
+
+
+def rescaled(inputs, gain, offset):
+    """Return inputs whose images have other grey values: gain · x + offset, of each sample its own."""
+    return {
+        name: gain[:, None, None, None] * value + offset[:, None, None, None] if value.ndim == 4 else value
+        for name, value in inputs.items()
+    }
+
+
+def test_the_published_network_sees_each_image_standardised():
+    """Its answer does not depend on brightness and contrast, that of the compact network does."""
+    inputs = make_inputs()
+    generator = torch.Generator().manual_seed(4)
+    gain, offset = (torch.rand(7, generator=generator) + 0.2 for _ in range(2))
+    with torch.no_grad():
+        network = build("hybrid-s1")
+        brighter = network(rescaled(inputs, gain, offset))
+        torch.testing.assert_close(brighter, network(inputs), atol=1e-4, rtol=1e-4)
+        network = build("hybrid")
+        assert (network(rescaled(inputs, gain, offset)) - network(inputs)).abs().max() > 0.01
+
+
+def test_images_are_standardised_as_published():
+    """By the unbiased deviation, as torch's default has it."""
+    images = make_inputs()["axial"]
+    seen = models.build("hybrid-s1", SHAPES).encoder[0](images)
+    for image, one in zip(images.double().numpy(), seen.numpy(), strict=True):
+        np.testing.assert_allclose(one, (image - image.mean()) / image.std(ddof=1), atol=1e-4)
+
+
+def explain(method, network, n=7):
+    samples = Samples({name: value[:n] for name, value in make_inputs().items()})
+    return methods.get(method).attribute(network, samples, np.random.default_rng(0))
+
+
+def test_a_picture_of_its_own_mean_is_a_black_one_to_the_published_network():
+    """Filling a whole image with its mean, or a standardised one with 0, is the same in both publications."""
+    network = build("hybrid-s1")
+    own_mean, zero = (
+        explain(f"modality_contribution(granularity=whole, replacement={fill})", network).modalities
+        for fill in ("own_mean", "zero")
+    )
+    assert min(own_mean["axial"], own_mean["coronal"]) > 1e-3
+    assert all(own_mean[name] == zero[name] for name in ("axial", "coronal"))
+
+
+@pytest.mark.parametrize("method", ["saliency", "grad_cam", "pixel_integrated_gradients", "occlusion"])
+def test_maps_of_the_published_network_are_of_the_pictures_as_they_are_given(method):
+    """The first steps of a path from a black picture, and occluded ones, have nothing to be divided by."""
+    maps = explain(method, build("hybrid-s1")).pixels
+    assert set(maps) == {"axial", "coronal"}
+    assert all(np.isfinite(values).all() and np.abs(values).max() > 0 for values in maps.values())
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.3, 1 / 3, 1.0])
+def test_a_constant_image_is_zeros_and_has_a_slope(value):
+    """A picture that is masked throughout; rounding of its mean would make it ±1 everywhere."""
+    network = build("hybrid-s1")
+    images = torch.full((3, 1, 28, 28), value, requires_grad=True)
+    seen = network.encoder[0](images)
+    assert not seen.any()
+    network.encoder(images).sum().backward()
+    assert images.grad.isfinite().all()
 
 
 def test_the_compact_network_is_compact():

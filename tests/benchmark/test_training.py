@@ -384,6 +384,96 @@ def test_few_patients_are_passed_through_more_often(n_steps, n_epochs):
     assert plan.n_epochs(n_steps) == n_epochs
 
 
+# Weight decay
+
+
+class TwoParts(nn.Module):
+    """An encoder of two layers and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+        self.head = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.head(self.encoder(x))
+
+
+def two_parts():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return TwoParts()
+
+
+def steps(network, optimiser, n=20):
+    x = torch.randn(30, 3, generator=torch.Generator().manual_seed(1))
+    for _ in range(n):
+        loss = nn.functional.cross_entropy(network(x), (x[:, 0] > 0).long())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return weights(network).detach()
+
+
+def test_the_published_network_is_trained_with_the_published_optimiser():
+    """Adam with decay 1e-4 on the encoder, to which a default Adam's group of the classifier is added."""
+    plan = models.plan("hybrid-s1")
+    network, theirs = two_parts(), two_parts()
+    adam = torch.optim.Adam(theirs.encoder.parameters(), lr=0.001, weight_decay=0.0001)
+    adam.add_param_group(torch.optim.Adam(theirs.head.parameters()).param_groups[0])
+    assert plan.batch_size == 128
+    ours = steps(network, training.optimiser_of(network, plan))
+    torch.testing.assert_close(ours, steps(theirs, adam), atol=1e-7, rtol=0)
+    # The decay can be seen, and where it is added: otherwise they end elsewhere.
+    for change in ({"weight_decay": 0.0}, {"decay": "decoupled"}, {"weight_decay_of": {"head": 0.1}}):
+        network = two_parts()
+        other = training.optimiser_of(network, dataclasses.replace(plan, **change))
+        assert (steps(network, other) - ours).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("decay", ["decoupled", "l2"])
+def test_without_parts_of_its_own_a_plan_decays_everything_alike(decay):
+    plan = dataclasses.replace(QUICK, weight_decay=0.3, decay=decay)
+    kind = {"decoupled": torch.optim.AdamW, "l2": torch.optim.Adam}[decay]
+    network, plain = two_parts(), two_parts()
+    reference = kind(plain.parameters(), plan.learning_rate, weight_decay=0.3, fused=True)
+    assert torch.equal(steps(network, training.optimiser_of(network, plan)), steps(plain, reference))
+
+
+def test_the_inner_part_decides_the_decay():
+    parts = {"encoder": 0.2, "encoder.2.bias": 0.0, "encoder.0": 0.3}
+    network = two_parts()
+    plan = dataclasses.replace(QUICK, weight_decay=0.1, weight_decay_of=parts)
+    decays = {
+        id(parameter): group["weight_decay"]
+        for group in training.optimiser_of(network, plan).param_groups
+        for parameter in group["params"]
+    }
+    assert {name: decays[id(parameter)] for name, parameter in network.named_parameters()} == {
+        "encoder.0.weight": 0.3,
+        "encoder.0.bias": 0.3,
+        "encoder.2.weight": 0.2,
+        "encoder.2.bias": 0.0,
+        "head.weight": 0.1,
+        "head.bias": 0.1,
+    }
+
+
+@pytest.mark.parametrize("part", ["haed", "", "hea", "encoder.1"])
+def test_a_part_that_is_not_there_is_named(part):
+    plan = dataclasses.replace(QUICK, weight_decay_of={part: 0.0})
+    with pytest.raises(ValueError, match=rf"must name parts .*: encoder, head, or .* Got {part!r}"):
+        training.optimiser_of(two_parts(), plan)
+
+
+@pytest.mark.parametrize("name", models.names()[1:])
+def test_every_network_can_be_trained_by_its_own_plan(tables, name):
+    """Its parts are there, whatever the data hold: here no images."""
+    plan = dataclasses.replace(models.plan(name), max_epochs=1, min_steps=1)
+    option = "(modality=a)" if name == "unimodal" else ""
+    fit(f"{name}{option}", tables, seed=0, plan=plan)
+
+
 def test_fidelity_of_three_classes():
     scenario = synthetic.scenario("three-classes")
     dataset = synthetic.generate(scenario, seed=0, n=800)

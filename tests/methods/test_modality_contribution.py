@@ -75,21 +75,30 @@ def naive_masks(shape, granularity, patches):
     return masks
 
 
-def naive_contribution(network, samples, granularity, patches, substitute):
-    """Return modality → d_i by the definition: for every mask, sample and class."""
-    result = {}
+def naive_changes(network, samples, granularity, patches, substitute, i):
+    """Return modality → Σ_class |p(x) − p(x with mask l)| of one sample, mask by mask."""
+    inputs = {name: value[i : i + 1] for name, value in samples.inputs.items()}
+    before = probability(network, inputs)
+    changes = {}
     for name, value in samples.inputs.items():
-        result[name] = []
+        changes[name] = []
         for mask in naive_masks(value.shape[1:], granularity, patches):
-            total = 0.0
-            for i in range(len(samples)):
-                inputs = {other: x[i : i + 1] for other, x in samples.inputs.items()}
-                before = probability(network, inputs)
-                masked = np.where(mask, substitute(name, i), value[i].numpy())
-                after = probability(network, {**inputs, name: torch.from_numpy(masked).float()[None]})
-                total += sum(abs(a - b) for a, b in zip(before, after, strict=True))
-            result[name].append(total / len(samples))
-    return result
+            masked = np.where(mask, substitute(name, i), value[i].numpy())
+            after = probability(network, {**inputs, name: torch.from_numpy(masked).float()[None]})
+            changes[name].append(sum(abs(a - b) for a, b in zip(before, after, strict=True)))
+    return changes
+
+
+def naive_contribution(network, samples, granularity, patches, substitute, pooling="sum"):
+    """Return modality → d_i by the definition: for every mask, sample and class."""
+    pooled = {}
+    for i in range(len(samples)):
+        changes = naive_changes(network, samples, granularity, patches, substitute, i)
+        whole = sum(sum(values) for values in changes.values()) if pooling == "patient" else 1
+        for name, values in changes.items():
+            before = pooled.get(name, [0] * len(values))
+            pooled[name] = [a + b / whole for a, b in zip(before, values, strict=True)]
+    return {name: [value / len(samples) for value in values] for name, values in pooled.items()}
 
 
 def assert_equal(attribution, expected):
@@ -99,25 +108,74 @@ def assert_equal(attribution, expected):
         assert attribution.modalities[name] == pytest.approx(sum(values), abs=2e-5)
 
 
+def fill(samples, replacement):
+    """Return what stands for a masked entry of a modality and sample."""
+
+    def substitute(name, row):
+        value = samples.inputs[name].numpy()
+        if replacement == "zero":
+            return 0.0
+        if replacement == "own_mean" and value.ndim == 4:
+            return value[row].mean()  # as the authors' scripts: one number an image
+        return value.mean(0)
+
+    return substitute
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("replacement", ["zero", "mean"])
+@pytest.mark.parametrize("pooling", ["sum", "patient"])
+@pytest.mark.parametrize("replacement", ["zero", "mean", "own_mean"])
 @pytest.mark.parametrize("patches", ["whole", 1, 2, 3])
-def test_it_follows_the_definition(kit, rng, patches, replacement, n_classes):
+def test_it_follows_the_definition(kit, rng, patches, replacement, pooling, n_classes):
     granularity, patches = ("whole", 4) if patches == "whole" else ("parts", patches)
     shapes = {"axial": (1, 28, 28), "clinical": (3,), "coronal": (1, 28, 28)}
     network = kit.network(shapes, n_classes=n_classes)
     samples = kit.samples(shapes, n=5)
-
-    def substitute(name, row):
-        del row
-        return 0.0 if replacement == "zero" else samples.inputs[name].numpy().mean(0)
-
-    expected = naive_contribution(network, samples, granularity, patches, substitute)
+    substitute = fill(samples, replacement)
+    expected = naive_contribution(network, samples, granularity, patches, substitute, pooling)
     assert min(sum(values) for values in expected.values()) > 0.001
     result = contribution(
-        network, samples, rng, granularity=granularity, replacement=replacement, patches=patches
+        network,
+        samples,
+        rng,
+        granularity=granularity,
+        replacement=replacement,
+        patches=patches,
+        pooling=pooling,
     )
     assert_equal(result, expected)
+
+
+def test_patients_count_alike_where_their_shares_are_pooled(kit, rng):
+    """Patient 1 moves by a: .8 and b: .2, patient 2 by 0 and .05, and no mask moves patient 3."""
+    model = kit.table_model({"a": 1, "b": 1}, kit.head_linear([0.1, 0.1]))
+    samples = model.samples([[4.0, 1.0], [0.0, 0.25], [0.0, 0.0]])
+    options = {"replacement": "zero", "granularity": "whole"}
+    pooled = contribution(model, samples, rng, **options).modalities
+    assert pooled == pytest.approx({"a": 0.8 / 3, "b": 0.25 / 3}, abs=1e-6)
+    by_patient = contribution(model, samples, rng, **options, pooling="patient").modalities
+    assert by_patient == pytest.approx({"a": (0.8 + 0) / 2, "b": (0.2 + 1) / 2}, abs=1e-6)
+
+
+def test_where_no_mask_changes_anything_nobody_has_a_share(kit, rng):
+    model = kit.table_model({"a": 1, "b": 1}, kit.head_linear([0.0, 0.0]))
+    samples = model.samples([[4.0, 1.0], [0.0, 0.25]])
+    assert contribution(model, samples, rng, pooling="patient").modalities == {"a": 0, "b": 0}
+
+
+def test_an_images_own_mean_does_not_depend_on_other_patients(network, samples, rng):
+    """The one fill of an image that can be had of a single patient."""
+    alone = samples.take(slice(3, 4))
+    images = [name for name, value in samples.inputs.items() if value.ndim == 4]
+    seen = Recorder(network)
+    contribution(seen, samples, rng, replacement="own_mean")
+    seen_alone = Recorder(network)
+    contribution(seen_alone, alone, rng, replacement="own_mean")
+    pairs = list(zip(seen.seen, seen_alone.seen, strict=True))
+    assert sum(name in images for (name, _), _ in pairs) == 32
+    for (name, among), (_, by_itself) in pairs:
+        if name in images:
+            torch.testing.assert_close(among[3:4], by_itself)
 
 
 @pytest.mark.parametrize("granularity", ["whole", "parts"])
@@ -194,19 +252,20 @@ def test_an_impossible_number_of_patches_is_named(network, samples, rng, patches
 
 
 @pytest.mark.parametrize("granularity", ["whole", "parts"])
-@pytest.mark.parametrize("replacement", ["zero", "mean", "random"])
+@pytest.mark.parametrize("pooling", ["sum", "patient"])
+@pytest.mark.parametrize("replacement", ["zero", "mean", "own_mean", "random"])
 def test_a_modality_that_the_model_ignores_gets_exactly_nothing(
-    network, samples, rng, granularity, replacement
+    network, samples, rng, granularity, replacement, pooling
 ):
     result = contribution(
-        Deaf(network), samples, rng, granularity=granularity, replacement=replacement
+        Deaf(network), samples, rng, granularity=granularity, replacement=replacement, pooling=pooling
     ).modalities
     assert result["coronal"] == 0
     assert min(value for name, value in result.items() if name != "coronal") > 0
 
 
 @pytest.mark.parametrize("granularity", ["whole", "parts"])
-@pytest.mark.parametrize("replacement", ["zero", "mean", "random"])
+@pytest.mark.parametrize("replacement", ["zero", "mean", "own_mean", "random"])
 def test_encoding_one_modality_alone_only_saves_time(network, samples, granularity, replacement):
     joint = Joint(network)
     assert isinstance(network, SeparableModel)
@@ -235,5 +294,7 @@ def test_a_linear_probability_in_closed_form(kit, rng):
 def test_wrong_options_are_named(network, samples, rng):
     with pytest.raises(ValueError, match=r"'granularity' of .* whole, parts. Got 'pixel'"):
         contribution(network, samples, rng, granularity="pixel")
-    with pytest.raises(ValueError, match=r"'replacement' of .* zero, mean, random. Got 'blur'"):
+    with pytest.raises(ValueError, match=r"'replacement' of .* zero, mean, own_mean, random. Got 'blur'"):
         contribution(network, samples, rng, replacement="blur")
+    with pytest.raises(ValueError, match=r"'pooling' of .* sum, patient. Got 'mean'"):
+        contribution(network, samples, rng, pooling="mean")

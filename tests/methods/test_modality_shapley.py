@@ -206,6 +206,36 @@ def test_local_values_of_the_probability_by_brute_force(network, samples, rng):
     assert values(result) == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
+def test_patients_count_alike_where_their_shares_are_pooled(network, samples):
+    """The mean of each sample's shares, from the values of each sample alone among the others' partners."""
+    few = samples.take(slice(0, 6))
+    local = []
+    play = modality_games.play
+    with pytest.MonkeyPatch.context() as patch:
+
+        def watched(*args, **options):
+            local.append(play(*args, **options))
+            return local[-1]
+
+        patch.setattr(modality_games, "play", watched)
+        pooled = probability(network, few, np.random.default_rng(0), n_draws=4)
+        by_patient = probability(network, few, np.random.default_rng(0), n_draws=4, pooling="patient")
+    sizes = [[abs(float(value)) for value in row] for row in local[0].shapley]
+    shares = [[value / sum(row) for value in row] for row in sizes]
+    np.testing.assert_allclose(values(by_patient), np.mean(shares, axis=0))
+    np.testing.assert_allclose(values(pooled), np.mean(sizes, axis=0))
+    assert values(by_patient).sum() == pytest.approx(1)
+    assert np.abs(values(pooled) / values(pooled).sum() - values(by_patient)).max() > 0.001
+    assert (errors(by_patient) > 0).all()
+
+
+def test_a_patient_without_values_has_no_shares(rng):
+    """Of two patients alike nothing can be said; a constant model says nothing of anybody."""
+    model = linear([1.0, 2.0])
+    alike = model.samples(np.ones((4, 2)))
+    assert not values(probability(model, alike, rng, pooling="patient")).any()
+
+
 def test_a_loss_that_one_modality_settles(rng):
     features = normal(1000, np.eye(3))
     labels = torch.from_numpy(features[:, 1] > 0).long()
@@ -268,6 +298,8 @@ def test_wrong_options_are_named(network, samples, rng):
     for function in (variance, probability):
         with pytest.raises(ValueError, match=r"'output' must be one of margin, probability. Got 'label'"):
             function(network, samples, rng, output="label")
+    with pytest.raises(ValueError, match=r"'pooling' of modality SHAP must be .* sum, patient. Got 'mean'"):
+        probability(network, samples, rng, pooling="mean")
     with pytest.raises(ValueError, match=r"'measure' .* cross_entropy, zero_one. Got 'hinge'"):
         loss(network, samples, rng, measure="hinge")
     with pytest.raises(ValueError, match=r"needs the 'labels'"):

@@ -1,3 +1,6 @@
+import itertools
+from math import factorial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,6 @@ import synthetic
 from benchmark import models
 from benchmark.metering import meter
 from methods import NotApplicableError
-from methods.modality_games import exact_plan, pairs
 from methods.modality_interactions import intershap, variance
 
 
@@ -62,29 +64,114 @@ def test_what_two_modalities_both_say_is_negative(kit, rng):
     assert blind.interactions[("m00", "m01")] == pytest.approx(0, abs=0.02)
 
 
-def test_intershap_by_brute_force(network, samples, rng):
+def published_intershap(model, features):
+    """Return InterSHAP's matrix of each sample ``[n, k, k]`` by its definition, over all other samples.
+
+    Off the diagonal half of the interaction index of the probability of the predicted class, on it what is
+    left of the Shapley value (Wenderoth et al. 2024).
+    """
+    n, names = len(features), list(model.groups)
+    k = len(names)
+
+    def probability(mixed):
+        with torch.no_grad():
+            return model.classify(torch.stack(mixed)).double().softmax(1)
+
+    everyone = probability(list(features))
+    matrices = np.zeros((n, k, k))
+    for i, row in enumerate(features):
+        chosen = int(everyone[i].argmax())
+        v = {frozenset(range(k)): float(everyone[i, chosen])}
+        for size in range(k):
+            for present in itertools.combinations(range(k), size):
+                mixed = []
+                for other in (j for j in range(n) if j != i):
+                    mixed.append(features[other].clone())
+                    for place in present:
+                        columns = model.groups[names[place]]
+                        mixed[-1][columns] = row[columns]
+                v[frozenset(present)] = float(probability(mixed)[:, chosen].mean())
+
+        def gain(members, rest, v=v):
+            """Return the difference of v over the members, where those in rest are there."""
+            return sum(
+                (-1) ** (len(members) - size) * v[frozenset((*rest, *some))]
+                for size in range(len(members) + 1)
+                for some in itertools.combinations(members, size)
+            )
+
+        def index(members, gain=gain):
+            others = [p for p in range(k) if p not in members]
+            return sum(
+                factorial(size) * factorial(k - size - len(members)) / factorial(k - len(members) + 1)
+                * gain(members, rest)
+                for size in range(len(others) + 1)
+                for rest in itertools.combinations(others, size)
+            )  # fmt: skip
+
+        for a, b in itertools.combinations(range(k), 2):
+            matrices[i, a, b] = matrices[i, b, a] = index((a, b)) / 2
+        for a in range(k):
+            matrices[i, a, a] = index((a,)) - matrices[i, a].sum()
+    return matrices
+
+
+def published_score(matrices):
+    mean = np.abs(matrices.mean(0))
+    return (mean.sum() - np.trace(mean)) / mean.sum()
+
+
+def check_against_the_definition(model, samples):
     """All partners are drawn: no noise."""
-    samples = samples.take(slice(0, 10))
     with torch.no_grad():
-        features = network.encode(samples.inputs)
-        plan, worth = exact_plan(4), []
-        for present in plan.coalitions:
-            row = []
-            for i in range(10):
-                partners = [i] if present.all() else [k for k in range(10) if k != i]
-                mixed = features[partners].clone()
-                for there, columns in zip(present, network.groups.values(), strict=True):
-                    if there:
-                        mixed[:, columns] = features[i, columns]
-                row.append(float(network.classify(mixed).softmax(1)[:, 1].mean()))
-            worth.append(row)
-    local = plan.interactions @ np.array(worth)
-    result = intershap(network, samples, rng, n_draws=100)
-    assert list(result.interactions.values()) == pytest.approx(local.mean(1), rel=1e-3, abs=1e-6)
-    expected = np.zeros(4)
-    for pair, size in zip(pairs(4), np.abs(local).mean(1), strict=True):
-        expected[list(pair)] += size / 2
-    assert list(result.modalities.values()) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+        matrices = published_intershap(model, model.encode(samples.inputs))
+    result = intershap(model, samples, np.random.default_rng(0), n_draws=len(samples))
+    k = matrices.shape[1]
+    expected = [2 * matrices[:, a, b].mean() for a, b in itertools.combinations(range(k), 2)]
+    assert list(result.interactions.values()) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    sizes = np.abs(matrices).mean(0)
+    np.fill_diagonal(sizes, 0)
+    assert list(result.modalities.values()) == pytest.approx(sizes.sum(1), rel=1e-3, abs=1e-6)
+    assert result.summary["synergy"] == pytest.approx(published_score(matrices), rel=1e-3)
+    return result
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_modalities", [2, 3, 4])
+def test_intershap_by_its_definition(kit, n_modalities, n_classes):
+    model = kit.network({f"m{i}": (2,) for i in range(n_modalities)}, n_classes=n_classes)
+    check_against_the_definition(model, kit.samples(model.shapes, n=10))
+
+
+def of_scenario(name, n):
+    scenario = synthetic.scenario(name)
+    dataset = synthetic.generate(scenario, seed=0, n=16_000)
+    model = models.oracle(dataset, scenario.decision)
+    return model, models.oracle_samples(dataset, "explain").take(slice(0, n)), dataset.truth["interaction"]
+
+
+@pytest.mark.parametrize("scenario", ["xor", "paper-F4", "product"])
+def test_intershap_of_scenarios_by_its_definition(scenario):
+    model, samples, _ = of_scenario(scenario, 24)
+    check_against_the_definition(model, samples)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "pair", "value", "score"),
+    [
+        ("xor", ("axial", "clinical_a"), 0.203, 0.985),
+        ("paper-F4", ("axial", "coronal"), 0.008, 0.049),
+        ("product", ("axial", "clinical_a"), 0.061, 0.415),
+    ],
+)
+def test_the_published_figures_of_scenarios(scenario, pair, value, score):
+    """Class 1 gives pairs of 0: of two classes, what one gains the other loses."""
+    model, samples, truth = of_scenario(scenario, 1000)
+    result = methods.get("intershap").attribute(model, samples, np.random.default_rng(0))
+    assert result.interactions[pair] == pytest.approx(value, abs=0.012)
+    assert result.summary["synergy"] == pytest.approx(score, abs=0.02)
+    variances = methods.get("modality_interactions").attribute(model, samples, np.random.default_rng(0))
+    assert variances.summary["synergy"] == pytest.approx(truth.summary["synergy"], abs=0.03)
 
 
 def test_standard_errors_cover(kit):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import combinations, islice
 from math import comb
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import lars_path_gram
 from torch import Tensor
 
 _PER_PLAYER = 5
@@ -88,3 +91,45 @@ def regression_matrices(coalitions: Tensor, weight: Tensor) -> tuple[Tensor, Ten
     correction = direction / direction.sum()
     solve = free - correction[:, None] * free.sum(0)
     return solve.float(), correction.float()
+
+
+def selected_values(
+    coalitions: Tensor, weight: Tensor, worth: Tensor, gain: Tensor, n_selected: int
+) -> Tensor:
+    """Return Shapley values where all but a few players, chosen for each sample anew, have 0.
+
+    The regression under the efficiency constraint is written as one without it, by adding to each coalition
+    its complement's view: Z − 1 and worth − gain, with the weight times size, and the weight times players −
+    size for the coalition itself (so that what is left out of Σφ = gain costs). The first players on its path
+    of least angle regression (Efron et al. 2004) are kept, and solved for as all are in
+    `regression_matrices`. This is what ``shap.KernelExplainer`` does unless told otherwise
+    (``l1_reg="num_features(10)"``).
+
+    Args:
+        coalitions: ``[m, players]``.
+        weight: ``[m]``.
+        worth: of each sample ``[n, m]``.
+        gain: worth of all players ``[n, 1]``.
+        n_selected: players that are kept, at least 1.
+
+    Returns:
+        ``[n, players]``; rows add up to ``gain``.
+    """
+    z, w = coalitions.double().numpy(), weight.double().numpy()
+    value, whole = worth.double().numpy(), gain.double().numpy()[:, 0]
+    size, n_players = z.sum(1), z.shape[1]
+    here, away = w * (n_players - size), w * size
+    gram = (z.T * here) @ z + ((z - 1).T * away) @ (z - 1)
+    products = (value * here) @ z + ((value - whole[:, None]) * away) @ (z - 1)
+    normal, right = (z.T * w) @ z, (value * w) @ z
+    found = np.zeros((len(value), n_players))
+    for row, product in enumerate(products):
+        with warnings.catch_warnings():
+            # The path ends early where few players say all there is.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            kept = lars_path_gram(product, gram, n_samples=2 * len(z), max_iter=n_selected)[1]
+        if len(kept):
+            inverse = np.linalg.pinv(normal[np.ix_(kept, kept)], hermitian=True)
+            free, direction = inverse @ right[row, kept], inverse.sum(1)
+            found[row, kept] = free + direction * (whole[row] - free.sum()) / direction.sum()
+    return torch.from_numpy(found).float()

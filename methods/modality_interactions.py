@@ -84,7 +84,8 @@ def intershap(
       with own_i = φ_i − ½ Σ_j I_ij. It is meant to be the share of the behaviour that rests on interactions,
       0 for a sum and 1 for an exclusive or, and is scored against the truth that says so, the share of
       Var F that no modality explains alone. It does not converge to that: a probability of a sum has
-      interactions, and between 0 and 1 it is a ratio of means of values, not of variances.
+      interactions (1/3 for a sharp threshold of two equal Gaussian parts, where the truth is 0), and between
+      0 and 1 it is a ratio of means of values, not of variances.
     - A modality's value, of which they have none, is half the sum over its pairs of the mean of |I_ij|.
 
     Args:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import warnings
 from itertools import combinations, islice
-from math import comb
+from math import comb, log2
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lars_path_gram
 from torch import Tensor
-
-_PER_PLAYER = 5
 
 
 def draw_coalitions(n_players: int, budget: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -23,8 +21,9 @@ def draw_coalitions(n_players: int, budget: int, rng: np.random.Generator) -> tu
     sampling): a size is enumerated only where its equal part holds all of it, and leaves the rest to others.
     The coalitions of a size share its weight under the kernel, ∝ 1 / (s · (players − s)).
 
-    A regression on hardly more draws than players errs more than one on the single players and their
-    complements alone, so that a budget below five coalitions a player gets these.
+    Drawing by leverage wants draws of the order of players · log(players): a regression on fewer errs more
+    than one on the single players and their complements alone. Budgets of less than 2 · players · log₂(players),
+    or eight a player, get these.
 
     Args:
         n_players: at least 2.
@@ -36,7 +35,7 @@ def draw_coalitions(n_players: int, budget: int, rng: np.random.Generator) -> tu
     is_middle = 2 * sizes == n_players
     n_pairs = [comb(n_players, size) // (1 + middle) for size, middle in zip(sizes, is_middle, strict=True)]
     kernel = (2 - is_middle) / (sizes * (n_players - sizes))
-    if budget < min(_PER_PLAYER * n_players, 2 * sum(n_pairs)):
+    if budget < min(2 * n_players * min(log2(n_players), 4), 2 * sum(n_pairs)):
         sizes, n_pairs, kernel = sizes[:1], n_pairs[:1], kernel[:1]
     left, rows, weights = budget // 2, [], []
     for turn, place in enumerate(np.argsort(n_pairs, kind="stable")):

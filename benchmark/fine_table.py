@@ -15,7 +15,17 @@ import pandas as pd
 from benchmark import models, score
 from benchmark.maps import MAP_CONTROLS, MASK
 from benchmark.store import CONTROL, Result
-from benchmark.table import SCORES, by_images, counting, frame_of, identity, learnt, pooled, score_vectors, summary
+from benchmark.table import (
+    SCORES,
+    by_images,
+    counting,
+    frame_of,
+    identity,
+    learnt,
+    pooled,
+    score_vectors,
+    summary,
+)
 from methods.api import PIXELS
 
 FEATURES, PAIRS = "clinical features", "pairs"

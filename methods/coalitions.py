@@ -22,8 +22,8 @@ def draw_coalitions(n_players: int, budget: int, rng: np.random.Generator) -> tu
     The coalitions of a size share its weight under the kernel, ∝ 1 / (s · (players − s)).
 
     Drawing by leverage wants draws of the order of players · log(players): a regression on fewer errs more
-    than one on the single players and their complements alone. Budgets of less than 2 · players · log₂(players),
-    or eight a player, get these.
+    than one on the single players and their complements alone. Budgets of less than
+    2 · players · log₂(players), or eight a player, get these.
 
     Args:
         n_players: at least 2.

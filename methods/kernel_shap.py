@@ -26,16 +26,16 @@ def shapley_values(
 ) -> Tensor:
     """Return Shapley values ``[m, d]`` of p(target) over the fusion features, by weighted regression.
 
-    The players are the fusion features; an absent one takes its mean over the samples. Coalitions are drawn in
-    pairs with their complements, none twice (`draw_coalitions`). Up to thirteen features every coalition fits
-    and the values are exact.
+    The players are the fusion features; an absent one takes its mean over the samples. Coalitions are drawn
+    in pairs with their complements, none twice (`draw_coalitions`). Up to thirteen features every coalition
+    fits and the values are exact.
 
     The authors' package ``shap`` estimates the same from 2·d + 2048 coalitions, and unless told otherwise
     (``l1_reg=False``) keeps ten features a sample and gives all others 0: ``selection=10`` does that. The
     default here keeps all, and has four times the package's budget: the errors of single values do not cancel
     in a mean of absolute values, and on the steep probability of a trained network the smaller budget leaves
-    more error than signal on features that do not matter (results/reference/README.md). Selection clears these
-    as well, and with them small parts that are real.
+    more error than signal on features that do not matter (results/reference/README.md). Selection clears
+    these as well, and with them small parts that are real.
 
     Args:
         model: the model.

@@ -1,4 +1,4 @@
-"""What is no share of a modality, as Markdown and on a terminal: pixels, clinical features, pairs, synergy."""
+"""What is finer than a modality, and synergy: pixels, clinical features, pairs."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ _PART_LEGENDS = {
 }
 
 SYNERGY_LEGEND = (
-    "Share of the variance of F that no modality explains alone (less what several explain alike, so that it may "
-    "be negative), and what methods say of it: 0 for a sum, 1 for an exclusive or. InterSHAP says its own "
+    "Share of the variance of F that no modality explains alone (less what several explain alike: it may be "
+    "negative), and what methods say of it. It is 0 for a sum, 1 for an exclusive or. InterSHAP says its own "
     "score, a ratio of mean interactions of a probability, which is not 0 for every sum. Means over seeds."
 )
 

@@ -130,9 +130,7 @@ def test_selection_is_the_packages_up_to_its_sampling(kit, width):
 def test_as_many_features_as_there_are_is_no_selection(kit):
     model = kit.network({"a": (7,)})
     samples = kit.samples(model.shapes, n=4)
-    every, kept = (
-        shapley_values(model, samples, np.random.default_rng(0), selection=k) for k in (None, 7)
-    )
+    every, kept = (shapley_values(model, samples, np.random.default_rng(0), selection=k) for k in (None, 7))
     torch.testing.assert_close(every, kept, atol=0, rtol=0)
     with pytest.raises(ValueError, match=r"'selection' of kernel SHAP must be at least 1 .* Got 0"):
         shapley_values(model, samples, np.random.default_rng(0), selection=0)
@@ -344,7 +342,7 @@ def test_every_size_carries_the_kernels_weight(n_players, budget):
 
 @pytest.mark.parametrize("n_players", [6, 7])
 def test_coalitions_of_a_size_come_equally_often(n_players):
-    """Drawn by rejection, from a list, or with the middle size, where a coalition stands for its complement."""
+    """Drawn by rejection or from a list, and of the middle size, where each stands for its complement."""
     n_runs, budget = 1000, 6 * n_players
     seen = Counter()
     for seed in range(n_runs):

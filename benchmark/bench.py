@@ -78,6 +78,7 @@ class Bench:
         truth: estimand → truth; for controls and results, never for methods.
         learnt: fidelity of the model.
         modalities: of the data.
+        summaries: estimand → further numbers of its truth, also where it has no shares.
         true_maps: what maps of pixels are held against; None where the model sees no image.
         train: the training split, for methods that train networks; None where there is nothing to train, or
             nobody to do it.
@@ -93,6 +94,7 @@ class Bench:
     truth: Mapping[str, Truth]
     learnt: Fidelity
     modalities: tuple[Modality, ...]
+    summaries: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     true_maps: TrueMaps | None = None
     train: Samples | None = None
     diagnosis: Diagnosis | str = field(default_factory=dict)
@@ -120,7 +122,7 @@ class Bench:
             else:
                 with _undisturbed():
                     said = self._attribute(job, method, limits.budget)
-            finer = self._finer(job, said)
+            finer = self._finer(job, said, "" if method is None else method.estimand)
         except sandbox.SandboxTimeoutError as exception:
             status, error = "timeout", str(exception)
         except sandbox.SandboxError as exception:
@@ -151,8 +153,8 @@ class Bench:
         self.answers.append(weakref.ref(result))
         return result
 
-    def _finer(self, job: Job, said: Said) -> dict[str, Any]:
-        """Return what a result holds of what is finer than a modality, with the truths of the same."""
+    def _finer(self, job: Job, said: Said, targets: str) -> dict[str, Any]:
+        """Return what a result holds beside modalities, with the truths of the same."""
         found: dict[str, Any] = {}
         if said.features:
             tables = [(it.name, it.features) for it in self.modalities if it.name in said.features]
@@ -166,6 +168,9 @@ class Bench:
                 [*pair, value, joint.pairs_standard_error.get(pair, 0.0)]
                 for pair, value in joint.pairs.items()
             ]
+        known = self.summaries.get(targets, {})
+        if told := {name: value for name, value in said.summary.items() if name in known}:
+            found["summary"], found["summary_truth"] = told, dict(known)
         if said.pixels and self.true_maps is not None:
             found["pixels"] = self.true_maps.scores(said.pixels)
             if job.stage.data_seed == 0:
@@ -219,7 +224,7 @@ class Bench:
             # This process is a copy: what methods must not see goes here, and stays in the parent.
             self.attributed = {place: said for place, said in self.attributed.items() if place in known}
             self.truth, self.true_maps, self.explain, self.train = {}, None, explain, train
-            self.diagnosis = {}
+            self.summaries, self.diagnosis = {}, {}
             forget(self.answers)
             fates = []
             for job, method in jobs:
@@ -354,7 +359,18 @@ def set_up(
     is_network = stage.model != models.ORACLE
     train = dataset.train if keep_train and is_network else None
     diagnosis = _diagnosis(stage, model, test, truth) if with_diagnosis and is_network else {}
-    return Bench(stage, model, explain, telling, learnt, dataset.modalities, true_maps, train, diagnosis)
+    return Bench(
+        stage,
+        model,
+        explain,
+        telling,
+        learnt,
+        dataset.modalities,
+        {name: found.summary for name, found in truth.items()},
+        true_maps,
+        train,
+        diagnosis,
+    )
 
 
 def _diagnosis(

@@ -1,4 +1,4 @@
-"""Results → tables of what is finer than a modality: clinical features, pairs of modalities, pixels."""
+"""Results → tables of what is not a share of a modality: clinical features, pairs, synergy, pixels."""
 
 # pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -15,11 +15,24 @@ import pandas as pd
 from benchmark import models, score
 from benchmark.maps import MAP_CONTROLS, MASK
 from benchmark.store import CONTROL, Result
-from benchmark.table import SCORES, counting, frame_of, identity, learnt, pooled, score_vectors, summary
+from benchmark.table import (
+    SCORES,
+    by_images,
+    counting,
+    frame_of,
+    identity,
+    learnt,
+    pooled,
+    score_vectors,
+    summary,
+)
 from methods.api import PIXELS
 
 FEATURES, PAIRS = "clinical features", "pairs"
 """Parts that are scored as modalities are: by RMSE and RBO of their shares."""
+
+SYNERGY = "synergy"
+"""One number a model: the share of the variance of F that no modality explains alone."""
 
 _BOARD = (
     *("model", "method", "targets", "average_precision", "ap_corrected", "relevance_mass", "relevance_rank"),
@@ -41,17 +54,21 @@ class _Scored(NamedTuple):
 
 
 def parts(results: Sequence[Result]) -> pd.DataFrame:
-    """Return one row a result, part and estimand: scores over clinical features, and over pairs.
+    """Return one row a result, part and estimand: scores over clinical features, over pairs, of the synergy.
 
     Clinical features are the columns of all tables together, their shares those among themselves; they are
     scored against every truth that has a value for single features. Pairs of modalities are scored by the
-    size of their interaction against the ``interaction`` truth.
+    size of their interaction against the ``interaction`` truth. The synergy is one number, said where no two
+    modalities interact, too: its ``rmse`` is the distance from the truth.
 
     Returns:
-        The columns of ``table.scores`` with ``part`` and ``n_parts``; none where there are no parts.
+        The columns of ``table.scores`` with ``part`` and ``n_parts``, and ``value`` and ``truth`` of the
+        synergy; none where there are no parts.
     """
-    scored = [item for result in results if result.status == "done" for item in _parts(result)]
-    frame = frame_of(item.row for item in scored)
+    done = [result for result in results if result.status == "done"]
+    scored = [item for result in done for item in _parts(result)]
+    told = [_synergy(result) for result in done if SYNERGY in result.summary]
+    frame = frame_of([*(item.row for item in scored), *told])
     for name in _PART_SCORES:
         frame[name] = np.nan
     by_length: dict[int, list[int]] = {}
@@ -61,7 +78,16 @@ def parts(results: Sequence[Result]) -> pd.DataFrame:
         vectors = (np.array([scored[place][kind] for place in places]) for kind in (1, 2, 3))
         for name, values in zip(_PART_SCORES, score_vectors(*vectors).values(), strict=True):
             frame.loc[places, name] = np.asarray(values, dtype=float)
+    if told:
+        rows = frame.index[len(scored) :]
+        frame.loc[rows, "rmse"] = (frame.loc[rows, "value"] - frame.loc[rows, "truth"]).abs()
+        frame.loc[rows, "n_parts"] = 1
     return frame
+
+
+def _synergy(result: Result) -> dict[str, object]:
+    row = _row(result, result.targets, SYNERGY)
+    return {**row, "value": result.summary[SYNERGY], "truth": result.summary_truth[SYNERGY]}
 
 
 def _parts(result: Result) -> Iterator[_Scored]:
@@ -117,6 +143,31 @@ def parts_board(frame: pd.DataFrame, *, part: str) -> pd.DataFrame:
         rows.append(row)
     board = pd.DataFrame(rows)
     return board.sort_values(["model", "rmse"], kind="stable").reset_index(drop=True) if rows else board
+
+
+def synergy_board(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a model and scenario, and a last one a model with the RMSE of each method.
+
+    Args:
+        frame: from ``parts``.
+
+    Returns:
+        Columns ``model``, ``scenario`` (``RMSE`` in the last row), ``truth`` and one a method, means over
+        seeds, the method of least RMSE first; no columns where no method says anything of synergy.
+    """
+    frame = counting(frame[frame["part"] == SYNERGY]) if len(frame) else frame
+    if not len(frame):
+        return pd.DataFrame()
+    frame = by_images(frame)
+    order = list(frame.groupby("method", sort=False)["rmse"].agg(pooled).sort_values(kind="stable").index)
+    rows = []
+    for model, group in frame.groupby("model", sort=False):
+        for scenario, cell in group.groupby("scenario", sort=False):
+            means = cell.groupby("method")["value"].mean()
+            rows.append({"model": model, "scenario": scenario, "truth": cell["truth"].mean(), **means})
+        errors = group.groupby("method")["rmse"].agg(pooled)
+        rows.append({"model": model, "scenario": "RMSE", "truth": np.nan, **errors})
+    return pd.DataFrame(rows)[["model", "scenario", "truth", *order]]
 
 
 def pixels(results: Sequence[Result]) -> pd.DataFrame:

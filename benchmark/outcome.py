@@ -119,6 +119,7 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
                     outcome.pixels,
                     fine_table.parts_board(outcome.parts, part=fine_table.FEATURES),
                     fine_table.parts_board(outcome.parts, part=fine_table.PAIRS),
+                    fine_table.synergy_board(outcome.parts),
                 ),
                 *diagnosis_markdown(
                     outcome.missing,

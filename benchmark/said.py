@@ -24,6 +24,7 @@ class Said:
         standard_error: modality → standard error of its importance, where the method knows it.
         features: table → one raw value a column, where the method yields them.
         interactions: two modalities and their raw interaction each, where the method yields them.
+        summary: further numbers by name, where the method yields them.
         pixels: image → float32 relevance ``[m, height, width]`` of the first m samples, where it yields it.
     """
 
@@ -33,6 +34,7 @@ class Said:
     standard_error: Mapping[str, float] = field(default_factory=dict)
     features: Mapping[str, list[float]] = field(default_factory=dict)
     interactions: list[tuple[str, str, float]] = field(default_factory=list)
+    summary: Mapping[str, float] = field(default_factory=dict)
     pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
@@ -62,6 +64,7 @@ class Said:
             standard_error={name: float(error) for name, error in attribution.standard_error.items()},
             features=_features(attribution.features, tables),
             interactions=[(*pair, float(value)) for pair, value in attribution.interactions.items()],
+            summary={name: float(value) for name, value in attribution.summary.items()},
             pixels={
                 name: np.asarray(maps)[:n_maps].astype(np.float32)
                 for name, maps in attribution.pixels.items()

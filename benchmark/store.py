@@ -58,6 +58,8 @@ class Result:
         feature_truth: estimand → table → share of each column among all of all tables.
         interactions: two modalities and their raw interaction each, where the method yields them.
         pair_truth: two modalities, their true interaction and its standard error each.
+        summary: further numbers by name, where the method yields them and the truth that it targets has them.
+        summary_truth: the same of that truth, with ``…_standard_error`` where it has one.
         pixels: image → name of a score of its maps → mean over patients, where F reads in the image.
         maps: image → first maps, as `benchmark.maps.grown` reads them; of the first data seed.
         diagnosis: of the network, as `benchmark.diagnosis.diagnose` returns it, in the result of that job.
@@ -80,6 +82,8 @@ class Result:
     feature_truth: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
     interactions: list[list[Any]] = field(default_factory=list)
     pair_truth: list[list[Any]] = field(default_factory=list)
+    summary: Mapping[str, float] = field(default_factory=dict)
+    summary_truth: Mapping[str, float] = field(default_factory=dict)
     pixels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     maps: Mapping[str, list[str]] = field(default_factory=dict)
     diagnosis: Mapping[str, Any] = field(default_factory=dict)

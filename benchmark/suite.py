@@ -79,6 +79,9 @@ _KNOWN = (
     "calibrated_gradient",
 )
 
+# As the package `shap` runs kernel SHAP on forty features unless told otherwise.
+_SHAP = "kernel_shap(n_coalitions=2128, selection=10)"
+
 _OF_PIXELS = ("saliency", "pixel_integrated_gradients", "grad_cam", "occlusion", "patch_shap", "pattern")
 
 # Every kind of network, and Gu, Saito & Ma (2025) without each of its parts, and without all of them.
@@ -109,7 +112,7 @@ SUITES: Mapping[str, Suite] = {
             "the eight cases of Azmat & Alessio (2022), on the true decision function and trained networks",
             _PAPER,
             (models.ORACLE, "hybrid"),
-            methods=(*_KNOWN, "saliency", "grad_cam", "pattern"),
+            methods=(*_KNOWN, _SHAP, "saliency", "grad_cam", "pattern"),
         ),
         Suite(
             "catalogue",

@@ -95,6 +95,8 @@ class Attribution:
             the method yields it; the sign is of no account.
         interactions: two modality names, in the model's order → raw interaction, where the method yields it.
         standard_error: modality → standard error of its importance, where the method knows it.
+        summary: further numbers, by the names that the truth which the method targets has for them:
+            ``"synergy"``, the share of the variance that no modality explains alone.
     """
 
     modalities: Mapping[str, float] = field(default_factory=dict)
@@ -102,6 +104,7 @@ class Attribution:
     pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
     interactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
     standard_error: Mapping[str, float] = field(default_factory=dict)
+    summary: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -262,6 +265,11 @@ class Method:
                 raise ValueError(
                     f"Method {self.name!r} must give standard errors of the model's modalities, finite and "
                     f"not negative. Got {error} for {name!r}."
+                )
+        for name, value in attribution.summary.items():
+            if not np.isfinite(value):
+                raise ValueError(
+                    f"Method {self.name!r} must give finite numbers as its summary. Got {value} for {name!r}."
                 )
         ordered = {
             name: float(attribution.modalities[name])

@@ -2,50 +2,74 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-from math import comb
+import warnings
+from itertools import combinations, islice
+from math import comb, log2
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import lars_path_gram
 from torch import Tensor
 
 
 def draw_coalitions(n_players: int, budget: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Return coalitions ``[m, players]`` of 0 and 1, without the empty and the full one, and their weights.
 
-    The kernel's total weight of size s is ∝ (players − 1) / (s · (players − s)). Sizes 1 and players − 1,
-    then 2 and players − 2, … are enumerated while they fit into the budget; what is left of the budget is
-    drawn from the remaining sizes, whose total weight the draws share.
+    Each comes with its complement, and none comes twice. All sizes get equally many, which is what sampling
+    by leverage means here (Musco & Witter 2025, Provably accurate Shapley value estimation via leverage score
+    sampling): a size is enumerated only where its equal part holds all of it, and leaves the rest to others.
+    The coalitions of a size share its weight under the kernel, ∝ 1 / (s · (players − s)).
+
+    Drawing by leverage wants draws of the order of players · log(players): a regression on fewer errs more
+    than one on the single players and their complements alone. Budgets of less than
+    2 · players · log₂(players), or eight a player, get these.
+
+    Args:
+        n_players: at least 2.
+        budget: most coalitions; at least two a player, or all that there are.
+        rng: source of the coalitions.
     """
-    sizes = np.arange(1, n_players)
-    size_weight = (n_players - 1) / (sizes * (n_players - sizes))
-    size_weight /= size_weight.sum()
-    rows: list[np.ndarray] = []
-    weights: list[np.ndarray] = []
-    left, smallest = budget, 1
-    while smallest <= n_players // 2:
-        pair = sorted({smallest, n_players - smallest})
-        n_subsets = comb(n_players, smallest) * len(pair)
-        if n_subsets > left:
-            break
-        for size in pair:
-            members = np.array(list(combinations(range(n_players), size)))
-            block = np.zeros((len(members), n_players), dtype=np.float32)
-            np.put_along_axis(block, members, 1, axis=1)
-            rows.append(block)
-            weights.append(np.full(len(block), size_weight[size - 1] / len(block)))
-        left -= n_subsets
-        smallest += 1
-    rest = np.arange(smallest, n_players - smallest + 1)
-    if len(rest) and left >= 2:
-        probability = size_weight[rest - 1] / size_weight[rest - 1].sum()
-        drawn_sizes = rng.choice(rest, size=left // 2, p=probability)
-        ranks = rng.random((left // 2, n_players)).argsort(axis=1)
-        block = (ranks < drawn_sizes[:, None]).astype(np.float32)
-        block = np.concatenate([block, 1 - block])
-        rows.append(block)
-        weights.append(np.full(len(block), size_weight[rest - 1].sum() / len(block)))
-    return torch.from_numpy(np.concatenate(rows)), torch.from_numpy(np.concatenate(weights))
+    sizes = np.arange(1, n_players // 2 + 1)
+    # Pairs of complements; in the middle both are of the same size.
+    is_middle = 2 * sizes == n_players
+    n_pairs = [comb(n_players, size) // (1 + middle) for size, middle in zip(sizes, is_middle, strict=True)]
+    kernel = (2 - is_middle) / (sizes * (n_players - sizes))
+    if budget < min(2 * n_players * min(log2(n_players), 4), 2 * sum(n_pairs)):
+        sizes, n_pairs, kernel = sizes[:1], n_pairs[:1], kernel[:1]
+    left, rows, weights = budget // 2, [], []
+    for turn, place in enumerate(np.argsort(n_pairs, kind="stable")):
+        n = min(n_pairs[place], left // (len(sizes) - turn))
+        left -= n
+        rows.append(_different(n_players, int(sizes[place]), n, rng))
+        weights.append(np.full(n, kernel[place] / (2 * n * kernel.sum())))
+    block, weight = np.concatenate(rows), np.concatenate(weights)
+    return (
+        torch.from_numpy(np.concatenate([block, ~block]).astype(np.float32)),
+        torch.from_numpy(np.concatenate([weight, weight])),
+    )
+
+
+def _different(n_players: int, size: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return n different coalitions of a size, no two of them complements ``[n, players]``."""
+    is_middle = 2 * size == n_players
+    n_all = comb(n_players, size) // (1 + is_middle)
+    if 2 * n > n_all:
+        # In lexicographic order the complements of the first half are the second.
+        members = np.array(list(islice(combinations(range(n_players), size), n_all)))
+        members = members if n == n_all else members[rng.choice(n_all, n, replace=False)]
+        found = np.zeros((n, n_players), dtype=bool)
+        np.put_along_axis(found, members, values=True, axis=1)
+        return found
+    found = np.zeros((0, n_players), dtype=bool)
+    while len(found) < n:
+        drawn = rng.random((n - len(found), n_players)).argsort(axis=1) < size
+        if is_middle:
+            drawn = drawn == drawn[:, :1]  # with the first player, or else the complement
+        found = np.concatenate([found, drawn])
+        first = np.unique(np.packbits(found, axis=1), axis=0, return_index=True)[1]
+        found = found[np.sort(first)]
+    return found
 
 
 def regression_matrices(coalitions: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,8 +84,51 @@ def regression_matrices(coalitions: Tensor, weight: Tensor) -> tuple[Tensor, Ten
     z, w = coalitions.double(), weight.double()
     weighted = z * w[:, None]
     ones = torch.ones(z.shape[1], 1, dtype=z.dtype)
-    solved = torch.linalg.solve(z.T @ weighted, torch.cat([weighted.T, ones], dim=1))
+    # Few draws may not tell two players apart: then they share what they have together.
+    solved = torch.linalg.pinv(z.T @ weighted, hermitian=True) @ torch.cat([weighted.T, ones], dim=1)
     free, direction = solved[:, :-1], solved[:, -1]
     correction = direction / direction.sum()
     solve = free - correction[:, None] * free.sum(0)
     return solve.float(), correction.float()
+
+
+def selected_values(
+    coalitions: Tensor, weight: Tensor, worth: Tensor, gain: Tensor, n_selected: int
+) -> Tensor:
+    """Return Shapley values where all but a few players, chosen for each sample anew, have 0.
+
+    The regression under the efficiency constraint is written as one without it, by adding to each coalition
+    its complement's view: Z − 1 and worth − gain, with the weight times size, and the weight times players −
+    size for the coalition itself (so that what is left out of Σφ = gain costs). The first players on its path
+    of least angle regression (Efron et al. 2004) are kept, and solved for as all are in
+    `regression_matrices`. This is what ``shap.KernelExplainer`` does unless told otherwise
+    (``l1_reg="num_features(10)"``).
+
+    Args:
+        coalitions: ``[m, players]``.
+        weight: ``[m]``.
+        worth: of each sample ``[n, m]``.
+        gain: worth of all players ``[n, 1]``.
+        n_selected: players that are kept, at least 1.
+
+    Returns:
+        ``[n, players]``; rows add up to ``gain``.
+    """
+    z, w = coalitions.double().numpy(), weight.double().numpy()
+    value, whole = worth.double().numpy(), gain.double().numpy()[:, 0]
+    size, n_players = z.sum(1), z.shape[1]
+    here, away = w * (n_players - size), w * size
+    gram = (z.T * here) @ z + ((z - 1).T * away) @ (z - 1)
+    products = (value * here) @ z + ((value - whole[:, None]) * away) @ (z - 1)
+    normal, right = (z.T * w) @ z, (value * w) @ z
+    found = np.zeros((len(value), n_players))
+    for row, product in enumerate(products):
+        with warnings.catch_warnings():
+            # The path ends early where few players say all there is.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            kept = lars_path_gram(product, gram, n_samples=2 * len(z), max_iter=n_selected)[1]
+        if len(kept):
+            inverse = np.linalg.pinv(normal[np.ix_(kept, kept)], hermitian=True)
+            free, direction = inverse @ right[row, kept], inverse.sum(1)
+            found[row, kept] = free + direction * (whole[row] - free.sum()) / direction.sum()
+    return torch.from_numpy(found).float()

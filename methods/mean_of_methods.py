@@ -27,6 +27,7 @@ METHOD = Method(
     name="mean_of_methods",
     function=mean_share,
     estimand="gradient",
+    version="2",
     citation="Azmat, Alessio et al. 2023, follow-up to Azmat & Alessio 2022",
     needs_labels=True,
     components=(gradient.METHOD, permutation.METHOD, lime.METHOD, kernel_shap.METHOD),

@@ -171,6 +171,8 @@ class Played:
         shapley: ``[n, players]``.
         interactions: ``[n, pairs]``; no columns where they were not asked for.
         whole: value of all players together less that of none ``[n]``.
+        alone: sum over the players of the value of each by itself less that of none ``[n]``; None where not
+            all coalitions are listed.
         blocks: of samples that share a random plan; None where the plan is exact.
         n_shared: samples whose values one sample is in; each then counts that much more in the error.
     """
@@ -178,6 +180,7 @@ class Played:
     shapley: np.ndarray
     interactions: np.ndarray
     whole: np.ndarray
+    alone: np.ndarray | None
     blocks: tuple[slice, ...] | None
     n_shared: int = 1
 
@@ -232,7 +235,7 @@ def play(
         edges = np.linspace(0, n, min(_N_BLOCKS, n // 2) + 1).round().astype(int)
         blocks = tuple(slice(int(start), int(stop)) for start, stop in pairwise(edges))
         tasks = list(blocks)
-    shapley, joint, whole = [], [], []
+    shapley, joint, whole, alone = [], [], [], None
     for rows in tasks:
         plan = (
             exact_plan(n_players)
@@ -245,7 +248,9 @@ def play(
         shapley.append((plan.shapley @ values).T)
         joint.append((plan.interactions[: None if interactions else 0] @ values).T)
         whole.append(shapley[-1].sum(1))
-    return Played(np.concatenate(shapley), np.concatenate(joint), np.concatenate(whole), blocks)
+        if blocks is None:
+            alone = _alone(values)
+    return Played(np.concatenate(shapley), np.concatenate(joint), np.concatenate(whole), alone, blocks)
 
 
 def draws(
@@ -311,7 +316,13 @@ def play_variance(
     values = of_both(pair_values, game.partners.numpy())
     shapley = (plan.shapley @ values).T
     joint = (plan.interactions[: None if interactions else 0] @ values).T
-    return Played(shapley, joint, shapley.sum(1), None, n_shared=2)
+    return Played(shapley, joint, shapley.sum(1), _alone(values), None, n_shared=2)
+
+
+def _alone(values: np.ndarray) -> np.ndarray:
+    """Return the sum of what each player has alone ``[n]``, of the values of all coalitions."""
+    singles = 2 ** np.arange(len(values).bit_length() - 1)
+    return (values[singles] - values[0]).sum(0)
 
 
 def cube_variances(corners: np.ndarray) -> np.ndarray:

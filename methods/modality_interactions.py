@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from torch import Tensor
 
 from methods import modality_games
 from methods.absent_modalities import Absence, AbsentModalities, Output, scores_of
 from methods.api import Attribution, FusionModel, Method, NotApplicableError
-from methods.evaluation import targets
 from methods.modality_games import LARGEST_EXACT, halves, pairs
 from synthetic.types import Samples
 
@@ -27,7 +28,8 @@ def variance(
 
     The game of `modality_shapley`, v(S) = Var(E[f(x) | x_S]) / Var f(x), and its interaction index (Grabisch
     & Roubens 1999): positive where two modalities explain more together than each alone, negative where they
-    explain the same. A modality's value is half the sum of |I| over its pairs. It needs no labels.
+    explain the same. A modality's value is half the sum of |I| over its pairs. ``summary["synergy"]`` is
+    1 − Σ v({i}), what no modality explains alone, less what several explain alike. It needs no labels.
 
     Args:
         model: the model.
@@ -57,7 +59,8 @@ def variance(
     values = played.interactions.mean(0) / total
     # |I| moves with I, up or down.
     moves = halves(played.interactions * np.sign(values), n_players)
-    return _attribution(model, values, played.shares_standard_error(moves))
+    summary = {} if played.alone is None else {"synergy": float(1 - played.alone.mean() / total)}
+    return _attribution(model, values, played.shares_standard_error(moves), summary=summary)
 
 
 def intershap(
@@ -69,11 +72,21 @@ def intershap(
     absence: Absence = "marginal",
     n_draws: int | None = None,
 ) -> Attribution:
-    """Return the mean over samples of the |pairwise Shapley interaction| of the target's probability.
+    """Return InterSHAP: the pairwise Shapley interactions of the probability of the predicted class.
 
-    InterSHAP (Wenderoth et al. 2024) divides their sum by itself plus that of the modalities' own effects,
-    which does not change shares. A modality's value is half the sum over its pairs; a pair's is the mean
-    with its sign.
+    As published (Wenderoth et al. 2024): absent modalities are those of another sample, all of them of the
+    same one, and v(S) is the mean over such samples; the class is the one that the model names with all
+    modalities there, so that a sample's values do not cancel against those of the other class.
+
+    - A pair's value is the mean over the samples of I_ij, with its sign (their matrix holds half of it at
+      i, j and half at j, i).
+    - ``summary["synergy"]`` is their score of a data set, Σ|mean I_ij| / (Σ|mean I_ij| + Σ|mean own_i|),
+      with own_i = φ_i − ½ Σ_j I_ij. It is meant to be the share of the behaviour that rests on interactions,
+      0 for a sum and 1 for an exclusive or, and is scored against the truth that says so, the share of
+      Var F that no modality explains alone. It does not converge to that: a probability of a sum has
+      interactions (1/3 for a sharp threshold of two equal Gaussian parts, where the truth is 0), and between
+      0 and 1 it is a ratio of means of values, not of variances.
+    - A modality's value, of which they have none, is half the sum over its pairs of the mean of |I_ij|.
 
     Args:
         model: the model.
@@ -94,16 +107,23 @@ def intershap(
     if n_draws is None:
         n_draws = modality_games.draws(len(samples), n_players)
     game = AbsentModalities(model, samples, rng, absence=absence, n_draws=n_draws)
-    target = targets(game.logits)
+    predicted = game.logits.argmax(1)
 
     def value(present: np.ndarray, answers: Tensor, rows: slice) -> Tensor:
         del present
-        return scores_of(answers, output).mean(1).gather(1, target[rows, None])[:, 0]
+        return scores_of(answers, output).mean(1).gather(1, predicted[rows, None])[:, 0]
 
     played = modality_games.play(game, value, rng, n_players=n_players, interactions=True)
     sizes = halves(np.abs(played.interactions), n_players)
+    values = played.interactions.mean(0)
+    own = played.shapley.mean(0) - halves(values, n_players)
+    joint, total = np.abs(values).sum(), np.abs(values).sum() + np.abs(own).sum()
     return _attribution(
-        model, played.interactions.mean(0), played.standard_error(sizes), modalities=sizes.mean(0)
+        model,
+        values,
+        played.standard_error(sizes),
+        modalities=sizes.mean(0),
+        summary={"synergy": float(joint / total)} if total > 0 else {},
     )
 
 
@@ -114,7 +134,12 @@ def _n_players(model: FusionModel) -> int:
 
 
 def _attribution(
-    model: FusionModel, values: np.ndarray, error: np.ndarray | None, *, modalities: np.ndarray | None = None
+    model: FusionModel,
+    values: np.ndarray,
+    error: np.ndarray | None,
+    *,
+    modalities: np.ndarray | None = None,
+    summary: Mapping[str, float] | None = None,
 ) -> Attribution:
     names = model.modalities
     parts = halves(np.abs(values), len(names)) if modalities is None else modalities
@@ -125,6 +150,7 @@ def _attribution(
             for (i, j), value in zip(pairs(len(names)), values, strict=True)
         },
         standard_error={} if error is None else dict(zip(names, error.tolist(), strict=True)),
+        summary=summary or {},
     )
 
 
@@ -138,6 +164,7 @@ INTERSHAP = Method(
     name="intershap",
     function=intershap,
     estimand="interaction",
+    version="2",
     citation="Wenderoth et al. 2024, Measuring cross-modal interactions in multimodal models, "
     "arXiv:2412.15828",
 )

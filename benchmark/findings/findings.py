@@ -50,6 +50,7 @@ class Findings:
         pixels: from ``fine_table.pixels_board``.
         features: from ``fine_table.parts_board``, of clinical features.
         pairs: the same of pairs of modalities.
+        synergy: from ``fine_table.synergy_board``.
     """
 
     runs: tuple[Run, ...]
@@ -68,6 +69,7 @@ class Findings:
     pixels: pd.DataFrame
     features: pd.DataFrame
     pairs: pd.DataFrame
+    synergy: pd.DataFrame
 
     @cached_property
     def groups(self) -> dict[str, Groups | None]:
@@ -172,6 +174,7 @@ def read(paths: Sequence[Path]) -> Findings:
         fine_table.pixels_board(read_table(runs, "pixels")),
         fine_table.parts_board(parts, part=fine_table.FEATURES),
         fine_table.parts_board(parts, part=fine_table.PAIRS),
+        fine_table.synergy_board(parts),
     )
 
 

@@ -23,7 +23,7 @@ _NUMBERS = ("rmse", "rmse_uniform", "rbo", "rbo_p90", "rbo_chance", "accuracy", 
 _NUMBERS += ("model_calls", "seconds", "learnt", "informative", "n_clipped", "all_zero", "n_modalities")
 _COLUMNS = {
     "scores": (*_NAMES, *_SEEDS, "status", *_NUMBERS),
-    "parts": (*_NAMES, *_SEEDS, "status", "part", *_NUMBERS[:5], "learnt", "informative"),
+    "parts": (*_NAMES, *_SEEDS, "status", "part", *_NUMBERS[:5], "learnt", "informative", "value", "truth"),
     "pixels": (
         *(*_NAMES, *_SEEDS, "status", "image", "average_precision", "relevance_mass", "relevance_rank"),
         *("rank_correlation", "mask_share", "n_maps", "learnt", "model_calls", "seconds"),
@@ -43,7 +43,7 @@ _COLUMNS = {
 _OPTIONAL = frozenset(
     (
         *("rbo_p90", "accuracy", "auroc", "r2", "model_calls", "seconds", "n_clipped", "all_zero"),
-        *("n_modalities", "only"),
+        *("n_modalities", "only", "value", "truth"),
     )
 )
 """Columns that a table cut down to what a baseline needs may lack; they are empty then."""

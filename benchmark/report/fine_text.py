@@ -1,4 +1,4 @@
-"""What is finer than a modality, as Markdown and on a terminal: pixels, clinical features, pairs."""
+"""What is finer than a modality, and synergy: pixels, clinical features, pairs."""
 
 from __future__ import annotations
 
@@ -54,14 +54,26 @@ _PART_LEGENDS = {
     PAIRS: "Shares of the absolute interactions of every two modalities, where there are any.",
 }
 
+SYNERGY_LEGEND = (
+    "Share of the variance of F that no modality explains alone (less what several explain alike: it may be "
+    "negative), and what methods say of it. It is 0 for a sum, 1 for an exclusive or. InterSHAP says its own "
+    "score, a ratio of mean interactions of a probability, which is not 0 for every sum. Means over seeds."
+)
 
-def fine_markdown(pixels: pd.DataFrame, features: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
+
+def fine_markdown(
+    pixels: pd.DataFrame,
+    features: pd.DataFrame,
+    pairs: pd.DataFrame,
+    synergy: pd.DataFrame | None = None,
+) -> list[str]:
     """Return the sections on what is finer than a modality; none where no method says anything of it.
 
     Args:
         pixels: from ``fine_table.pixels_board``.
         features: from ``fine_table.parts_board``, of clinical features.
         pairs: the same of pairs of modalities.
+        synergy: from ``fine_table.synergy_board``.
     """
     sections = []
     if len(pixels):
@@ -73,6 +85,9 @@ def fine_markdown(pixels: pd.DataFrame, features: pd.DataFrame, pairs: pd.DataFr
         if len(board):
             columns = _PART_COLUMNS | {name: name for name in board if str(name).startswith("vs ")}
             sections += [heading, _table(board, columns), _PART_LEGENDS[part]]
+    if synergy is not None and len(synergy):
+        columns = {name: name for name in synergy}
+        sections += ["## Synergy", _table(synergy, columns), SYNERGY_LEGEND]
     return sections
 
 

@@ -20,6 +20,7 @@ from benchmark.findings import ALL, OWN, Findings
 from benchmark.findings.answer import shown as error
 from benchmark.report import sections
 from benchmark.report.choices import choices_note
+from benchmark.report.fine_text import SYNERGY_LEGEND
 from benchmark.report.slots import Slot
 from benchmark.report.text import chance_note
 from benchmark.store import CONTROL
@@ -90,6 +91,7 @@ def render(findings: Findings, *, figures: Sequence[Slot] = (), left_out: Sequen
         "left_out": left_out,
         "view": sections.view(findings),
         "pictures": _pictures(findings),
+        "synergy_legend": SYNERGY_LEGEND,
     }
     return page.render(**facts)
 

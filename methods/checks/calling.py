@@ -180,6 +180,7 @@ def check_finite(method: Method, given: Case, what: str) -> None:
         "pixels": {name: (name,) for name in found.pixels},
         "interactions": {pair: pair for pair in found.interactions},
         "standard_error": {name: (name,) for name in found.standard_error},
+        "summary": dict.fromkeys(found.summary, ()),
     }
     for kind, names in extras.items():
         for key, modalities in names.items():

@@ -77,6 +77,38 @@ def test_where_nothing_interacts_pairs_have_no_score():
     assert fine_table.parts([result(parts={**PAIRS, "pair_truth": []})]).empty
 
 
+def of_synergy(method, value, truth, **job):
+    told = {"synergy": truth, "synergy_standard_error": 0.01}
+    return result(
+        method, targets="interaction", parts={"summary": {"synergy": value}, "summary_truth": told}, **job
+    )
+
+
+def test_the_synergy_is_scored_where_nothing_interacts():
+    results = [
+        result("f", parts=FEATURES),
+        of_synergy("a", 0.3, 0.0),
+        of_synergy("a", 0.5, 0.0, data_seed=1),
+        of_synergy("a", 0.8, 1.0, scenario="xor"),
+        of_synergy("b", 0.1, 0.0),
+        of_synergy("b", -0.5, 0.0, accuracy=0.6),  # of a network that learnt nothing
+    ]
+    frame = fine_table.parts(results)
+    told = frame[frame["part"] == "synergy"]
+    assert list(told["rmse"]) == pytest.approx([0.3, 0.5, 0.2, 0.1, 0.5])
+    assert set(told["n_parts"]) == {1}
+    assert frame["rmse"].notna().all()
+    board = fine_table.synergy_board(frame)
+    assert list(board.columns) == ["model", "scenario", "truth", "b", "a"]
+    assert list(board["scenario"]) == ["paper-F0", "xor", "RMSE"]
+    assert list(board["a"]) == pytest.approx([0.4, 0.8, np.sqrt((0.3**2 + 0.5**2 + 0.2**2) / 3)])
+    assert board.loc[0, "b"] == pytest.approx(0.1)
+    assert np.isnan(board.loc[1, "b"])
+    text = "\n".join(fine_markdown(*[board.iloc[:0]] * 3, board))
+    assert "| hybrid | xor | 1.000 | – | 0.800 |" in text
+    assert fine_table.synergy_board(fine_table.parts([result(parts=FEATURES)])).empty
+
+
 def test_what_failed_or_says_nothing_finer_has_no_row():
     results = [result(), result(status="failed", parts=FEATURES)]
     assert fine_table.parts(results).empty

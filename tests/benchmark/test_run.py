@@ -233,6 +233,21 @@ def test_a_method_that_exits_costs_its_own_result_only(tmp_path):
     assert {result.job["method"] for result in results if result.status == "failed"} == {"quits"}
 
 
+def test_what_a_method_sums_up_is_kept_where_no_two_modalities_interact(tmp_path):
+    """The truth of interactions has no shares there: it is where a method may find some that are not."""
+    results = execute(few(method_names=("intershap", "lime")), tmp_path)
+    (found,) = [
+        result
+        for result in results
+        if (result.job["scenario"], result.job["method"]) == ("paper-F4", "intershap")
+    ]
+    assert "interaction" not in found.truth
+    assert found.summary["synergy"] > 0.01
+    assert found.summary_truth["synergy"] == pytest.approx(0, abs=1e-9)
+    assert found.summary_truth["synergy_standard_error"] >= 0
+    assert not any(result.summary for result in results if result.job["method"] != "intershap")
+
+
 def test_results_are_stored_while_the_run_goes_on(tmp_path):
     def interrupt(model, samples, rng):
         if len(list(tmp_path.rglob("*.json"))) > 2:
@@ -267,6 +282,7 @@ def slopes_of_pixels(model, samples, rng):
         pixels={name: slope[:, 0].numpy() for name, slope in found.items() if slope.ndim == 4},
         interactions={(a, b): 1.0 for i, a in enumerate(names) for b in names[i + 1 :]},
         standard_error=dict.fromkeys(names, 0.1),
+        summary={"synergy": 0.5},
     )
 
 

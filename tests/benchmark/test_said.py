@@ -20,6 +20,7 @@ def test_what_was_said_goes_through_json_to_the_last_digit():
         features={"clinical": rng.standard_normal(3), "history": rng.standard_normal(2)},
         interactions={("axial", "clinical"): 1 / 3, ("axial", "history"): -2e-300},
         pixels={"axial": rng.standard_normal((2, 5, 7))},
+        summary={"synergy": np.float32(1 / 3)},
         standard_error={"axial": 0.1, "clinical": np.float32(0.2)},
     )
     again = Said.unpacked(json.loads(json.dumps(told.packed())))

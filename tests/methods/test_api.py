@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -270,6 +272,13 @@ def test_interactions_must_be_of_two_modalities_in_order(network, samples, rng, 
     found = Attribution(dict.fromkeys(NAMES, 1.0), interactions={pair: value})
     with pytest.raises(ValueError, match=r"must give finite interactions of two modalities each"):
         method(found).attribute(network, samples, rng)
+
+
+def test_a_summary_must_be_finite(network, samples, rng):
+    told = Attribution(dict.fromkeys(NAMES, 1.0), summary={"synergy": 0.5})
+    assert method(told).attribute(network, samples, rng).summary == {"synergy": 0.5}
+    with pytest.raises(ValueError, match=r"must give finite numbers as its summary. Got nan for 'synergy'"):
+        method(replace(told, summary={"synergy": np.nan})).attribute(network, samples, rng)
 
 
 def test_training_is_given_to_those_only_who_declare_it(network, samples, rng):

@@ -1,4 +1,6 @@
 import itertools
+from collections import Counter
+from itertools import pairwise
 from math import factorial
 
 import numpy as np
@@ -54,23 +56,32 @@ def test_few_features_are_exact(kit, rng, width, n_classes):
     np.testing.assert_allclose(shapley_values(model, samples, rng), expected, atol=2e-6)
 
 
-# The package's plots, loaded with it, call functions that matplotlib is about to rename.
-@pytest.mark.filterwarnings("ignore:The set_(bad|over|under) function:PendingDeprecationWarning")
-@pytest.mark.parametrize("width", [12, 16, 20])
-def test_many_features_agree_with_the_authors_package(kit, width):
+def by_the_package(model, samples, **options):
+    """Return what ``shap.KernelExplainer`` says of p(class 1) ``[n, d]``, the mean being the background."""
     import shap  # noqa: PLC0415 - importing it warns
 
-    model = kit.network({"a": (width - 5,), "b": (5,)})
-    samples = kit.samples(model.shapes, n=8)
-    features = model.encode(samples.inputs).numpy()
+    with torch.no_grad():
+        features = model.encode(samples.inputs).numpy()
 
     def predict(rows):
         with torch.no_grad():
             return model.classify(torch.from_numpy(rows).float()).softmax(1)[:, 1].double().numpy()
 
     explainer = shap.KernelExplainer(predict, features.mean(0, keepdims=True), seed=0)
+    return explainer.shap_values(features, silent=True, **options)
+
+
+# The package's plots, loaded with it, call functions that matplotlib is about to rename.
+quiet = pytest.mark.filterwarnings("ignore:The set_(bad|over|under) function:PendingDeprecationWarning")
+
+
+@quiet
+@pytest.mark.parametrize("width", [12, 16, 20])
+def test_without_selection_the_package_says_the_same(kit, width):
+    model = kit.network({"a": (width - 5,), "b": (5,)})
+    samples = kit.samples(model.shapes, n=8)
     budget = 2 * width + 2048
-    theirs = explainer.shap_values(features, nsamples=budget, l1_reg=False, silent=True)
+    theirs = by_the_package(model, samples, nsamples=budget, l1_reg=False)
     runs = np.stack(
         [
             shapley_values(model, samples, np.random.default_rng(seed), n_coalitions=budget)
@@ -82,6 +93,53 @@ def test_many_features_agree_with_the_authors_package(kit, width):
     assert np.abs(theirs).max() > 10 * error
     assert np.sqrt((difference**2).mean()) < 2.5 * error
     assert np.abs(difference).max() < 8 * error
+
+
+@quiet
+@pytest.mark.parametrize(("width", "selection"), [(5, 1), (5, 4), (9, 3), (9, 8), (12, 1), (12, 6), (12, 10)])
+def test_selection_is_the_packages_where_all_coalitions_are_listed(kit, rng, width, selection):
+    """Its own default is ``num_features(10)``."""
+    model = kit.network({"a": (width - 2,), "b": (2,)}, seed=width)
+    samples = kit.samples(model.shapes, n=6)
+    options = {} if selection == 10 else {"l1_reg": f"num_features({selection})"}
+    theirs = by_the_package(model, samples, nsamples=2**width, **options)
+    ours = shapley_values(model, samples, rng, selection=selection).numpy()
+    assert ((ours != 0) == (theirs != 0)).all()
+    assert ((ours != 0).sum(1) == selection).all()
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@quiet
+@pytest.mark.parametrize("width", [16, 40])
+def test_selection_is_the_packages_up_to_its_sampling(kit, width):
+    """Which features are kept differs now and then between two runs of either."""
+    model = kit.network({"a": (width - 5,), "b": (5,)})
+    samples = kit.samples(model.shapes, n=12)
+    theirs = by_the_package(model, samples)
+    ours = [
+        shapley_values(
+            model, samples, np.random.default_rng(seed), n_coalitions=2 * width + 2048, selection=10
+        ).numpy()
+        for seed in range(2)
+    ]
+    between = np.abs(ours[0] - ours[1]).mean()
+    assert np.abs(ours[0] - theirs).mean() < 1.5 * between
+    assert np.abs(ours[0]).mean(0).sum() == pytest.approx(np.abs(theirs).mean(0).sum(), rel=0.03)
+
+
+def test_as_many_features_as_there_are_is_no_selection(kit):
+    model = kit.network({"a": (7,)})
+    samples = kit.samples(model.shapes, n=4)
+    every, kept = (shapley_values(model, samples, np.random.default_rng(0), selection=k) for k in (None, 7))
+    torch.testing.assert_close(every, kept, atol=0, rtol=0)
+    with pytest.raises(ValueError, match=r"'selection' of kernel SHAP must be at least 1 .* Got 0"):
+        shapley_values(model, samples, np.random.default_rng(0), selection=0)
+
+
+def test_selection_of_a_model_that_always_answers_alike(kit, rng):
+    model = kit.table_model({"a": 6}, lambda x: torch.stack([0 * x[:, 0], 0 * x[:, 0] + 1], 1))
+    found = shapley_values(model, model.samples(np.eye(6)[:3]), rng, selection=2)
+    assert float(found.abs().max()) < 1e-6
 
 
 def test_values_are_unbiased_where_coalitions_are_drawn(kit):
@@ -170,8 +228,87 @@ def test_signed_values_cancel_where_the_mean_is_taken_first(kit, rng):
     assert signed == pytest.approx({"a": 0.0, "b": 0.0}, abs=1e-6)
 
 
+def head(width, seed, steepness):
+    """Return a game of a random network with one hidden layer: v(S) = p(S) − p(∅)."""
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.randn(width, 32, generator=generator) * steepness / width**0.5
+    second = torch.randn(32, generator=generator) * 3 * steepness / 32**0.5
+    x = torch.randn(width, generator=generator)
+
+    def worth(coalitions):
+        return torch.sigmoid(torch.relu((coalitions * x) @ first) @ second) - 0.5
+
+    return worth
+
+
+def of_three(width, seed):
+    """Return a game of products of one, two and three players, whose Shapley values have a closed form."""
+    rng = np.random.default_rng(seed)
+    sets = [rng.choice(width, size, replace=False) for size in (1, 2, 3) for _ in range(width)]
+    gains = rng.standard_normal(len(sets))
+    exact = np.zeros(width)
+    for members, gain in zip(sets, gains, strict=True):
+        exact[members] += gain / len(members)
+
+    def worth(coalitions):
+        there = [coalitions[:, members].prod(1) for members in sets]
+        return torch.stack(there, 1).double() @ torch.from_numpy(gains)
+
+    return worth, exact
+
+
+def root_mean_square(width, budget, worth, exact, *, n_runs):
+    squares = []
+    for seed in range(n_runs):
+        coalitions, weight = draw_coalitions(width, budget, np.random.default_rng(seed))
+        solve, correction = regression_matrices(coalitions, weight)
+        gain = float(worth(torch.ones(1, width))[0])
+        found = solve.double().numpy() @ worth(coalitions).double().numpy() + gain * correction.numpy()
+        squares.append(((found - exact) ** 2).mean())
+    return float(np.sqrt(np.mean(squares)))
+
+
+@pytest.mark.parametrize("steepness", [1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("width", [7, 10, 12])
+def test_more_coalitions_never_err_more(width, seed, steepness):
+    worth = head(width, seed, steepness)
+    everyone = draw_coalitions(width, 2**width, np.random.default_rng(0))
+    solve, correction = regression_matrices(*everyone)
+    exact = (worth(everyone[0]) @ solve.T + worth(torch.ones(1, width)) * correction).numpy()
+    expected = brute_force(
+        lambda members: float(worth(torch.tensor([[float(p in members) for p in range(width)]]))[0]), width
+    )
+    np.testing.assert_allclose(exact, expected, atol=1e-5)
+    # Two sizes of twelve players fit into 156 coalitions, three into 596, four into 1586.
+    budgets = [n * width for n in (2, 8, 10, 14, 20, 40, 50, 80, 132, 200, 300)]
+    check_errors_fall(width, [n for n in budgets if n < 2**width], worth, exact)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("width", [16, 25, 40])
+def test_more_coalitions_never_err_more_on_many_features(width, seed):
+    # Two sizes fit into width · (width + 1) coalitions.
+    budgets = [n * width for n in (2, 8, width - 1, width + 2, 2 * width, 4 * width)]
+    check_errors_fall(width, budgets, *of_three(width, seed))
+
+
+def check_errors_fall(width, budgets, worth, exact):
+    errors = [root_mean_square(width, budget, worth, exact, n_runs=16) for budget in budgets]
+    for (fewer, more), (before, after) in zip(pairwise(budgets), pairwise(errors), strict=True):
+        assert after < 1.15 * before, f"{more} coalitions err {after / before:.2f} times as much as {fewer}"
+    assert errors[-1] < 0.5 * errors[1]
+
+
+def test_the_published_budget_on_forty_features_errs_as_the_packages_rule_does():
+    """Sizes that are enumerated as soon as they fit, at the cost of all others, err twice as much."""
+    worth, exact = of_three(40, 2)
+    few, published = (root_mean_square(40, n, worth, exact, n_runs=16) for n in (1000, 2128))
+    assert published < 0.75 * few
+
+
 @given(n_players=st.integers(2, 30), extra=st.integers(0, 300), seed=st.integers(0, 1000))
-@example(n_players=6, extra=30, seed=0)  # sizes 1, 5, 2 and 4 fit exactly: none of size 3
+@example(n_players=6, extra=30, seed=0)
 @settings(max_examples=60, deadline=None)
 def test_coalitions_stay_within_the_budget_and_neither_empty_nor_full(n_players, extra, seed):
     budget = 2 * n_players + extra
@@ -181,28 +318,41 @@ def test_coalitions_stay_within_the_budget_and_neither_empty_nor_full(n_players,
     assert set(coalitions.unique().tolist()) == {0, 1}
     assert 1 <= sizes.min() <= sizes.max() <= n_players - 1
     assert (weight > 0).all()
+    assert float(weight.sum()) == pytest.approx(1)
     rows = sorted(map(tuple, coalitions.tolist()))
+    assert len(set(rows)) == len(rows)  # none comes twice
     assert rows == sorted(map(tuple, (1 - coalitions).tolist()))  # with every coalition its complement
     if 2**n_players - 2 <= budget:
-        assert len(set(rows)) == 2**n_players - 2
-    total = float(weight.sum())
-    assert total <= 1 + 1e-9
-    # No size is left out of the kernel unless whole sizes have used up the budget.
-    assert total == pytest.approx(1) or len(coalitions) >= budget - 1
+        assert len(rows) == 2**n_players - 2
+    elif budget >= 2 * n_players * min(4, np.log2(n_players)):
+        assert len(rows) >= budget - 1
+    else:  # singles, and all but one
+        assert len(rows) == 2 * n_players
 
 
-@pytest.mark.parametrize(("n_players", "budget"), [(6, 30), (12, 2072), (40, 2128)])
-def test_drawn_coalitions_carry_the_kernels_weight(n_players, budget):
-    """The weight of a size over many draws is ∝ 1 / (s · (players − s)), enumerated or drawn."""
-    total = np.zeros(n_players)
-    for seed in range(40):
-        coalitions, weight = draw_coalitions(n_players, budget, np.random.default_rng(seed))
-        total += np.bincount(coalitions.sum(1).int().numpy(), weight.numpy(), minlength=n_players)
+@pytest.mark.parametrize(("n_players", "budget"), [(6, 40), (12, 2072), (40, 2128), (40, 320), (13, 8190)])
+def test_every_size_carries_the_kernels_weight(n_players, budget):
+    """The weight of a size is ∝ 1 / (s · (players − s)), whether all of it is there or a part."""
+    coalitions, weight = draw_coalitions(n_players, budget, np.random.default_rng(0))
+    total = np.bincount(coalitions.sum(1).int().numpy(), weight.numpy(), minlength=n_players)
     sizes = np.arange(1, n_players)
     kernel = 1 / (sizes * (n_players - sizes))
-    np.testing.assert_allclose(total[1:] / total.sum(), kernel / kernel.sum(), rtol=0.25)
-    singles = coalitions[coalitions.sum(1) == 1]
-    assert torch.equal(singles.sum(0), torch.ones(n_players))  # each feature alone, once
+    np.testing.assert_allclose(total[1:], kernel / kernel.sum(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_players", [6, 7])
+def test_coalitions_of_a_size_come_equally_often(n_players):
+    """Drawn by rejection or from a list, and of the middle size, where each stands for its complement."""
+    n_runs, budget = 1000, 6 * n_players
+    seen = Counter()
+    for seed in range(n_runs):
+        coalitions, _ = draw_coalitions(n_players, budget, np.random.default_rng(seed))
+        seen.update(map(tuple, coalitions.int().tolist()))
+    for size in range(1, n_players):
+        counts = [seen[tuple(int(p in members) for p in range(n_players))]
+                  for members in itertools.combinations(range(n_players), size)]  # fmt: skip
+        share = np.mean(counts) / n_runs
+        assert np.ptp(counts) <= 10 * np.sqrt(n_runs * share * (1 - share))
 
 
 def test_the_regression_is_least_squares_under_the_efficiency_constraint():

@@ -1,3 +1,7 @@
+import itertools
+from dataclasses import replace
+from math import factorial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,6 @@ import synthetic
 from benchmark import models
 from benchmark.metering import meter
 from methods import NotApplicableError
-from methods.modality_games import exact_plan, pairs
 from methods.modality_interactions import intershap, variance
 
 
@@ -62,29 +65,114 @@ def test_what_two_modalities_both_say_is_negative(kit, rng):
     assert blind.interactions[("m00", "m01")] == pytest.approx(0, abs=0.02)
 
 
-def test_intershap_by_brute_force(network, samples, rng):
+def published_intershap(model, features):
+    """Return InterSHAP's matrix of each sample ``[n, k, k]`` by its definition, over all other samples.
+
+    Off the diagonal half of the interaction index of the probability of the predicted class, on it what is
+    left of the Shapley value (Wenderoth et al. 2024).
+    """
+    n, names = len(features), list(model.groups)
+    k = len(names)
+    coalitions = [set(some) for size in range(k + 1) for some in itertools.combinations(range(k), size)]
+
+    def probability(mixed):
+        with torch.no_grad():
+            return model.classify(torch.stack(mixed)).double().softmax(1)
+
+    def worth(i, present, chosen):
+        mixed = [features[other].clone() for other in range(n) if other != i]
+        for row in mixed:
+            for place in present:
+                row[model.groups[names[place]]] = features[i, model.groups[names[place]]]
+        return float(probability(mixed)[:, chosen].mean())
+
+    matrices = np.zeros((n, k, k))
+    for i, answer in enumerate(probability(list(features))):
+        v = {frozenset(present): worth(i, present, int(answer.argmax())) for present in coalitions}
+        for a, b in itertools.combinations(range(k), 2):
+            matrices[i, a, b] = matrices[i, b, a] = interaction_index(v, {a, b}, k) / 2
+        for a in range(k):
+            matrices[i, a, a] = interaction_index(v, {a}, k) - matrices[i, a].sum()
+    return matrices
+
+
+def interaction_index(v, members, k):
+    """Return the index of a set of players, of one the Shapley value (Grabisch & Roubens 1999)."""
+    result = 0.0
+    for rest in v:
+        if not rest & members:
+            n_left = k - len(rest) - len(members)
+            weight = factorial(n_left) * factorial(len(rest)) / factorial(k - len(members) + 1)
+            parts = (some for some in v if some <= members)
+            result += weight * sum((-1) ** (len(members) - len(some)) * v[rest | some] for some in parts)
+    return result
+
+
+def published_score(matrices):
+    mean = np.abs(matrices.mean(0))
+    return (mean.sum() - np.trace(mean)) / mean.sum()
+
+
+def check_against_the_definition(model, samples):
     """All partners are drawn: no noise."""
-    samples = samples.take(slice(0, 10))
     with torch.no_grad():
-        features = network.encode(samples.inputs)
-        plan, worth = exact_plan(4), []
-        for present in plan.coalitions:
-            row = []
-            for i in range(10):
-                partners = [i] if present.all() else [k for k in range(10) if k != i]
-                mixed = features[partners].clone()
-                for there, columns in zip(present, network.groups.values(), strict=True):
-                    if there:
-                        mixed[:, columns] = features[i, columns]
-                row.append(float(network.classify(mixed).softmax(1)[:, 1].mean()))
-            worth.append(row)
-    local = plan.interactions @ np.array(worth)
-    result = intershap(network, samples, rng, n_draws=100)
-    assert list(result.interactions.values()) == pytest.approx(local.mean(1), rel=1e-3, abs=1e-6)
-    expected = np.zeros(4)
-    for pair, size in zip(pairs(4), np.abs(local).mean(1), strict=True):
-        expected[list(pair)] += size / 2
-    assert list(result.modalities.values()) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+        matrices = published_intershap(model, model.encode(samples.inputs))
+    result = intershap(model, samples, np.random.default_rng(0), n_draws=len(samples))
+    k = matrices.shape[1]
+    expected = [2 * matrices[:, a, b].mean() for a, b in itertools.combinations(range(k), 2)]
+    assert list(result.interactions.values()) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    sizes = np.abs(matrices).mean(0)
+    np.fill_diagonal(sizes, 0)
+    assert list(result.modalities.values()) == pytest.approx(sizes.sum(1), rel=1e-3, abs=1e-6)
+    assert result.summary["synergy"] == pytest.approx(published_score(matrices), rel=1e-3)
+    return result
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_modalities", [2, 3, 4])
+def test_intershap_by_its_definition(kit, n_modalities, n_classes):
+    model = kit.network({f"m{i}": (2,) for i in range(n_modalities)}, n_classes=n_classes)
+    check_against_the_definition(model, kit.samples(model.shapes, n=10))
+
+
+def of_scenario(name, n, *, steepness=1):
+    """Return p = σ(steepness · (F − threshold) / sd), patients, and the true interactions."""
+    scenario = synthetic.scenario(name)
+    dataset = synthetic.generate(scenario, seed=0, n=8000)
+    model = models.oracle(
+        replace(dataset, decision_scale=dataset.decision_scale / steepness), scenario.decision
+    )
+    return model, models.oracle_samples(dataset, "explain").take(slice(0, n)), dataset.truth["interaction"]
+
+
+@pytest.mark.parametrize(("scenario", "steepness"), [("xor", 1), ("paper-F4", 6), ("product", 3)])
+def test_intershap_of_scenarios_by_its_definition(scenario, steepness):
+    model, samples, _ = of_scenario(scenario, 12, steepness=steepness)
+    check_against_the_definition(model, samples)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "steepness", "pair", "value", "score"),
+    [
+        ("xor", 1, ("axial", "clinical_a"), 0.203, 0.985),
+        ("xor", 6, ("axial", "clinical_a"), 0.44, 0.985),
+        ("xor", 1e6, ("axial", "clinical_a"), 1 / 2, 1.0),
+        ("paper-F4", 1, ("axial", "coronal"), 0.008, 0.049),
+        # A label that is the sign of x + y is right with probability 2/3 where y is another's: of
+        # v = 1/2, 2/3, 2/3, 1 the interaction is 1/6, and what x and y have of their own is 1/6 each.
+        ("paper-F4", 1e6, ("axial", "coronal"), 1 / 6, 1 / 3),
+        ("product", 1, ("axial", "clinical_a"), 0.061, 0.415),
+    ],
+)
+def test_the_published_score_of_scenarios(scenario, steepness, pair, value, score):
+    """Of class 1 alone pairs would have 0: what one class gains the other loses."""
+    model, samples, truth = of_scenario(scenario, 800, steepness=steepness)
+    result = methods.get("intershap").attribute(model, samples, np.random.default_rng(0))
+    assert result.interactions[pair] == pytest.approx(value, abs=0.025)
+    assert result.summary["synergy"] == pytest.approx(score, abs=0.04)
+    if steepness == 1:
+        variances = methods.get("modality_interactions").attribute(model, samples, np.random.default_rng(0))
+        assert variances.summary["synergy"] == pytest.approx(truth.summary["synergy"], abs=0.03)
 
 
 def test_standard_errors_cover(kit):
@@ -136,5 +224,7 @@ def test_the_interactions_of_a_scenario(scenario):
 
 def test_a_model_that_always_answers_alike_has_none(kit, rng):
     model = tables(kit, 2, lambda x: 0 * x[:, 0])
-    result = variance(model, model.samples(normal(50, 2)), rng)
-    assert list(result.modalities.values()) == [0, 0]
+    for method in (variance, intershap):
+        result = method(model, model.samples(normal(50, 2)), rng)
+        assert list(result.modalities.values()) == [0, 0]
+        assert result.summary == {}  # of nothing there is no share

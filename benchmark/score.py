@@ -8,9 +8,11 @@ its chance level: print :func:`rbo_chance` beside it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from benchmark.ties import TIE_TOLERANCE, Spans, tied_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
-
-TIE_TOLERANCE = 1e-9
-"""Values nearer than this share of the vector's largest are tied."""
-
-TIE_STANDARD_ERRORS = 1.96
-"""Truths nearer than this many standard errors of their difference are tied."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +135,9 @@ def rbo(
     crosses depth d gives a random subset, its share of G is hypergeometric, the mean is exact at any n.
 
     Args:
-        truth: ``[..., n]``, non-negative. Neighbours in its order are tied when they are equal within
-            1e-9 of the largest, or within 1.96 standard errors of their difference.
+        truth: ``[..., n]``, non-negative. Tied are those that are equal within 1e-9 of the largest, and
+            groups of which no two differ by more than 1.96 standard errors of their difference: see
+            ``benchmark.ties.tied_groups``.
         estimate: ``[..., n]``; clipped and normalised first, tied within 1e-9 of the largest.
         p: persistence in (0, 1]. None is 1 − 1/n, an expected depth of n; 1 is average overlap, the mean
             of X_d / d (a convention: the formula itself tends to X_n / n = 1).
@@ -261,15 +258,8 @@ def kendall_tau_b(
     return _unwrap(np.where(scale > 0, agreeing / np.where(scale > 0, scale, 1.0), np.nan))
 
 
-class _Spans(NamedTuple):
-    """Ranks that each item's tied group takes, ``[..., n]``: places first + 1 to last, best first."""
-
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-
-
 def _rank_biased(
-    agreement: Callable[[_Spans, _Spans, int], Array],
+    agreement: Callable[[Spans, Spans, int], Array],
     truth: ArrayLike,
     estimate: ArrayLike,
     p: float | None,
@@ -287,7 +277,7 @@ def _rank_biased(
     return _unwrap(np.clip(1 - lost, 0.0, 1.0))
 
 
-def _expected_agreement(true: _Spans, estimated: _Spans, depth: int) -> Array:
+def _expected_agreement(true: Spans, estimated: Spans, depth: int) -> Array:
     """Return E[X_d] / d over the orders of the estimate's ties; see :func:`rbo` for the terms."""
     above, group = true.last <= depth, (true.first < depth) & (depth < true.last)  # A and G
     sure, drawn = estimated.last <= depth, (estimated.first < depth) & (depth < estimated.last)
@@ -313,62 +303,33 @@ def _log_choose(n: NDArray[np.int64], k: NDArray[np.int64]) -> Array:
     return np.where(possible, ways, -np.inf)
 
 
-def _shared_rank_agreement(true: _Spans, estimated: _Spans, depth: int) -> Array:
+def _shared_rank_agreement(true: Spans, estimated: Spans, depth: int) -> Array:
     """Return 2 |S ∩ T| / (|S| + |T|) over items whose group begins within the depth."""
     inside, estimated_inside = true.first < depth, estimated.first < depth
     common = (inside & estimated_inside).sum(-1)
     return 2 * common / (inside.sum(-1) + estimated_inside.sum(-1))
 
 
-def _averaged_agreement(true: _Spans, estimated: _Spans, depth: int) -> Array:
+def _averaged_agreement(true: Spans, estimated: Spans, depth: int) -> Array:
     """Return Σ P(item in the truth's top d) · P(item in the estimate's top d) / d."""
     chances = [np.clip((depth - s.first) / (s.last - s.first), 0.0, 1.0) for s in (true, estimated)]
     return (chances[0] * chances[1]).sum(-1) / depth
 
 
-def _both_spans(truth: ArrayLike, estimate: ArrayLike, error: ArrayLike | None) -> tuple[_Spans, _Spans]:
+def _both_spans(truth: ArrayLike, estimate: ArrayLike, error: ArrayLike | None) -> tuple[Spans, Spans]:
     true, estimated = _pair(truth, estimate)
-    spans = (*_truth_spans(true, error), *_spans(estimated, np.zeros(estimated.shape)))
+    spans = (*_truth_spans(true, error), *tied_groups(estimated))
     first, last, estimated_first, estimated_last = np.broadcast_arrays(*spans)
-    return _Spans(first, last), _Spans(estimated_first, estimated_last)
+    return Spans(first, last), Spans(estimated_first, estimated_last)
 
 
-def _truth_spans(truth: ArrayLike, standard_error: ArrayLike | None) -> _Spans:
+def _truth_spans(truth: ArrayLike, standard_error: ArrayLike | None) -> Spans:
     true = _truth(truth)
     if standard_error is None:
-        return _spans(true, np.zeros(true.shape))
+        return tied_groups(true)
     name = "truth_standard_error"
     error = _non_negative(name, _like(name, standard_error, "truth", true))
-    return _spans(*np.broadcast_arrays(true, error))
-
-
-def _spans(values: Array, standard_error: Array) -> _Spans:
-    """Return the ranks of each item's tied group; neighbours in sorted order are tied, and so chains are."""
-    order = np.argsort(-values, axis=-1, kind="stable")
-    ranked = np.take_along_axis(values, order, axis=-1)
-    gap = ranked[..., :-1] - ranked[..., 1:]
-    separate = gap > TIE_TOLERANCE * ranked[..., :1]
-    if standard_error.any():
-        # Equal items lend each other their largest error: the result must not depend on the items' order.
-        error = np.take_along_axis(standard_error, order, axis=-1)
-        equal = _fill(separate, order.shape[-1]).first
-        same = equal[..., :, None] == equal[..., None, :]
-        error = np.where(same, error[..., None, :], 0.0).max(-1)
-        separate &= gap > TIE_STANDARD_ERRORS * np.hypot(error[..., :-1], error[..., 1:])
-    ranks = _fill(separate, order.shape[-1])
-    place = np.argsort(order, axis=-1)
-    return _Spans(*(np.take_along_axis(rank, place, axis=-1) for rank in ranks))
-
-
-def _fill(separate: NDArray[np.bool_], n: int) -> _Spans:
-    """Turn the boundaries between n ranks into the first and last rank of each group."""
-    edge = np.ones((*separate.shape[:-1], 1), dtype=bool)
-    starts = np.where(np.concatenate([edge, separate], axis=-1), np.arange(n), 0)
-    ends = np.where(np.concatenate([separate, edge], axis=-1), np.arange(1, n + 1), n)
-    return _Spans(
-        np.maximum.accumulate(starts, axis=-1),
-        np.minimum.accumulate(ends[..., ::-1], axis=-1)[..., ::-1],
-    )
+    return tied_groups(*np.broadcast_arrays(true, error))
 
 
 def _pair(truth: ArrayLike, estimate: ArrayLike) -> tuple[Array, Array]:

@@ -3,6 +3,10 @@
 Every function takes vectors ``[..., n]``, one importance a modality, and works along the last axis; leading
 axes broadcast. One vector gives a ``float``, a batch gives an array. An RBO means little without p, n and
 its chance level: print :func:`rbo_chance` beside it.
+
+What has labels is matched by them: a ``Series`` or a mapping from modality to number is one vector, a
+``DataFrame`` one a row, with modalities as columns. Labels that do not match are refused. Where only one side
+has labels, places are taken to agree, which nothing can check. Results are in the order of the first argument.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.labels import labelled, matching
 from benchmark.ties import TIE_TOLERANCE, Spans, tied_groups
 
 if TYPE_CHECKING:
@@ -110,7 +115,7 @@ def pooled_rmse(rmses: ArrayLike, n_values: ArrayLike | None = None) -> float | 
         (0.1414214, 0.1)
     """
     errors = _non_negative("rmses", _vectors("rmses", rmses))
-    counts = _like("n_values", np.ones(errors.shape[-1]) if n_values is None else n_values, "rmses", errors)
+    counts = _like("n_values", np.ones(errors.shape[-1]) if n_values is None else n_values, "rmses", rmses)
     if (counts <= 0).any():
         raise ValueError(f"The 'n_values' must be positive. Got {counts.min():g}; leave empty cases out.")
     return _unwrap(np.sqrt((counts * errors**2).sum(-1) / counts.sum(-1)))
@@ -189,10 +194,15 @@ def chance_corrected(score: ArrayLike, chance: ArrayLike, ceiling: ArrayLike = 1
         >>> chance_corrected([0.75, 1.0], [0.5, 1.0])
         array([0.5, nan])
     """
-    low = np.asarray(chance, dtype=float)
-    room = np.asarray(ceiling, dtype=float) - low
+    table = labelled("score", score)
+    value = np.asarray(score if table is None else table, dtype=float)
+    low, high = (
+        np.asarray(matching(name, bound, "score", score), dtype=float)
+        for name, bound in (("chance", chance), ("ceiling", ceiling))
+    )
+    room = high - low
     defined = np.abs(room) > TIE_TOLERANCE
-    part = (np.asarray(score, dtype=float) - low) / np.where(defined, room, 1.0)
+    part = (value - low) / np.where(defined, room, 1.0)
     return _unwrap(np.where(defined, part, np.nan))
 
 
@@ -317,8 +327,8 @@ def _averaged_agreement(true: Spans, estimated: Spans, depth: int) -> Array:
 
 
 def _both_spans(truth: ArrayLike, estimate: ArrayLike, error: ArrayLike | None) -> tuple[Spans, Spans]:
-    true, estimated = _pair(truth, estimate)
-    spans = (*_truth_spans(true, error), *tied_groups(estimated))
+    _, estimated = _pair(truth, estimate)
+    spans = (*_truth_spans(truth, error), *tied_groups(estimated))
     first, last, estimated_first, estimated_last = np.broadcast_arrays(*spans)
     return Spans(first, last), Spans(estimated_first, estimated_last)
 
@@ -328,14 +338,13 @@ def _truth_spans(truth: ArrayLike, standard_error: ArrayLike | None) -> Spans:
     if standard_error is None:
         return tied_groups(true)
     name = "truth_standard_error"
-    error = _non_negative(name, _like(name, standard_error, "truth", true))
+    error = _non_negative(name, _like(name, standard_error, "truth", truth))
     return tied_groups(*np.broadcast_arrays(true, error))
 
 
 def _pair(truth: ArrayLike, estimate: ArrayLike) -> tuple[Array, Array]:
     """Check the truth and normalise the estimate."""
-    true = _truth(truth)
-    return true, normalise(_like("estimate", estimate, "truth", true)).values
+    return _truth(truth), normalise(_like("estimate", estimate, "truth", truth)).values
 
 
 def _truth(truth: ArrayLike) -> Array:
@@ -343,11 +352,13 @@ def _truth(truth: ArrayLike) -> Array:
 
 
 def _vectors(name: str, values: ArrayLike) -> Array:
+    table = labelled(name, values)
     try:
-        array = np.asarray(values, dtype=float)
+        array = np.asarray(values if table is None else table, dtype=float)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"The {name!r} must be numbers [..., n]. Got {values!r}; pass a list of the values."
+            f"The {name!r} must be numbers [..., n]. Got {values if table is None else table.to_dict()!r}; "
+            "pass a list of the values."
         ) from error
     if array.ndim == 0 or array.shape[-1] == 0:
         raise ValueError(
@@ -371,13 +382,14 @@ def _non_negative(name: str, array: Array) -> Array:
     return array
 
 
-def _like(name: str, values: ArrayLike, other_name: str, other: Array) -> Array:
-    """Check that vectors have the other's length and that their leading axes broadcast."""
-    array = _vectors(name, values)
-    leading = zip(array.shape[-2::-1], other.shape[-2::-1], strict=False)
-    if array.shape[-1] != other.shape[-1] or any(a != b and 1 not in (a, b) for a, b in leading):
+def _like(name: str, values: ArrayLike, other_name: str, other: ArrayLike) -> Array:
+    """Match labels; check that vectors have the other's length and that their leading axes broadcast."""
+    array = _vectors(name, matching(name, values, other_name, other))
+    shape = _vectors(other_name, other).shape
+    leading = zip(array.shape[-2::-1], shape[-2::-1], strict=False)
+    if array.shape[-1] != shape[-1] or any(a != b and 1 not in (a, b) for a, b in leading):
         raise ValueError(
-            f"The {name!r} must match the {other_name!r}, shape {other.shape}. Got shape {array.shape}; "
+            f"The {name!r} must match the {other_name!r}, shape {shape}. Got shape {array.shape}; "
             "give one value for each, in the same order."
         )
     return array

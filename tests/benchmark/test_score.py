@@ -437,7 +437,12 @@ def test_standard_errors_broadcast():
         ([1, 0], [-np.inf, 1], r"The 'estimate' must be finite\. Got -inf"),
         ([np.inf, 0], [1, 0], r"The 'truth' must be finite\. Got inf"),
         ([1, -0.25], [1, 0], r"The 'truth' must not be negative\. Got -0\.25; only an estimate"),
-        ([1, 0], {"axial": 1}, r"The 'estimate' must be numbers .* Got \{'axial': 1\}; pass a list"),
+        ([1, 0], {"axial": 1}, r"The 'estimate' must match the 'truth', shape \(2,\)\. Got shape \(1,\)"),
+        (
+            [1, 0],
+            {"axial": "much", "labs": 0},
+            r"The 'estimate' must be numbers .* Got \{'axial': .*; pass a",
+        ),
     ],
 )
 def test_metrics_refuse_what_they_cannot_score(metric, truth, estimate, message):

@@ -6,7 +6,8 @@ its chance level: print :func:`rbo_chance` beside it.
 
 What has labels is matched by them: a ``Series`` or a mapping from modality to number is one vector, a
 ``DataFrame`` one a row, with modalities as columns. Labels that do not match are refused. Where only one side
-has labels, places are taken to agree, which nothing can check. Results are in the order of the first argument.
+has labels, places are taken to agree, which nothing can check. Results are in the order of the first
+argument.
 """
 
 from __future__ import annotations

@@ -470,14 +470,83 @@ def test_several_runs_are_reported_together(runs, tmp_path):
     np.testing.assert_allclose(both.boards.board()["rmse"], expected["rmse"], rtol=1e-12)
 
 
-def test_a_cell_in_two_runs_is_refused(runs, tmp_path):
-    runs = [runs.write(tmp_path / name, runs.scores()) for name in ("a", "b")]
+def importances_of(scores):
+    keys = ["scenario", "images", "features", "model", "method", "estimand"]
+    rows = scores[[*keys, "data_seed", "train_seed", "method_seed", "status"]]
+    rows = rows.merge(pd.DataFrame({"modality": ["a", "b"], "truth": [0.75, 0.25]}), how="cross")
+    return rows.assign(estimate=np.random.default_rng(0).random(len(rows)))
+
+
+def test_runs_of_different_methods_share_their_controls(runs, tmp_path):
+    scores = runs.scores()
+    parts = [scores[scores["method"].isin(names)] for names in (["alpha", "uniform"], ["beta", "uniform"])]
+    whole = pd.concat([parts[0], parts[1][parts[1]["method"] == "beta"]], ignore_index=True)
+    importances = importances_of(whole)
+    folders = [
+        runs.write(
+            tmp_path / name,
+            rows.assign(seconds=0.1 * (1 + k)),
+            importances=importances[importances["method"].isin(rows["method"])],
+            missing=runs.missing(),
+            balance=runs.balance(),
+        )
+        for k, (name, rows) in enumerate(zip("ab", parts, strict=True))
+    ]
+    both = findings.read(folders)
+    one = findings.read([runs.write(tmp_path / "one", whole, importances=importances)])
+    same = ["method", "rmse", "low", "high", "rank", "n_results"]
+    pd.testing.assert_frame_equal(both.boards.board()[same], one.boards.board()[same])
+    pd.testing.assert_frame_equal(both.shares, one.shares)
+    assert len(both.scores) == len(whole)
+    assert len(both.missing) == len(runs.missing())
+    assert len(both.balance) == len(runs.balance())
+    # A run with itself is that run.
+    assert len(findings.read([folders[0], folders[0]]).scores) == len(parts[0])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("rmse", 0.5, r"with rmse 0\.\d+ and 0\.5"),
+        ("learnt", 0.9, r"with learnt 0\.95 and 0\.9"),
+        ("status", "failed", "with status 'done' and 'failed'"),
+        ("method_version", "2", "with method_version '1' and '2'"),
+    ],
+)
+def test_runs_that_say_different_things_of_a_cell_are_refused(runs, tmp_path, column, value, told):
+    scores = runs.scores()
+    other = scores.copy()
+    here = (scores["method"] == "uniform") & (scores["scenario"] == "xor") & (scores["model"] == "net")
+    other.loc[here, column] = value
+    folders = [runs.write(tmp_path / name, rows) for name, rows in (("a", scores), ("b", other))]
     with pytest.raises(
-        ValueError, match=r"must not share a cell.*alpha on paper-F0, oracle, seed 0 in .*a and"
+        ValueError,
+        match=rf"must say the same where they share .*uniform on xor, net, seed 0 in .*a.*b, {told}: ",
     ):
-        findings.read(runs)
-    with pytest.raises(ValueError, match="must not share a cell"):
-        findings.read([runs[0], runs[0]])
+        findings.read(folders)
+
+
+def test_one_run_that_says_something_twice_is_refused(runs, tmp_path):
+    scores = runs.scores()
+    with pytest.raises(
+        ValueError, match=r"must say the same .*alpha on paper-F0, oracle, seed 0 in .*a and in"
+    ):
+        findings.read([runs.write(tmp_path / "a", pd.concat([scores, scores[:1]]))])
+
+
+def test_runs_of_unlike_size_are_reported_with_a_warning(runs, tmp_path):
+    place = {"scenario": "xor", "images": "phantom", "features": "anatomy", "model": "net"}
+    folders = [
+        runs.write(
+            tmp_path / name,
+            runs.scores(cases=["xor"], methods={name: "gradient"}),
+            manifest={"settings": [{**place, "n_patients": n, "n_explained": 500}]},
+        )
+        for name, n in (("a", 16000), ("b", 300))
+    ]
+    (told,) = findings.read(folders).warnings
+    assert told.startswith("These runs differ in the number of patients: 16000 and 300 for xor on net.")
+    assert not findings.read(folders[:1]).warnings
 
 
 def test_a_cell_done_in_one_run_and_failed_in_another_is_refused(runs, tmp_path):
@@ -489,7 +558,8 @@ def test_a_cell_done_in_one_run_and_failed_in_another_is_refused(runs, tmp_path)
         for name, rows in (("a", scores[scores["method"] != "gamma"]), ("b", again))
     ]
     with pytest.raises(
-        ValueError, match=r"must not share a cell.*beta on xor, oracle, seed 0 in .*a and in .*b:"
+        ValueError,
+        match=r"must say the same where.*beta on xor, oracle, seed 0 in .*a and in .*b, with status",
     ):
         findings.read(folders)
     both = pd.concat([scores[scores["method"] == "alpha"], again])  # of one run, and no other's

@@ -23,8 +23,8 @@ def draw_critical_difference(groups: Groups, *, heading: str = "", width: float 
 
     Methods stand at their average rank, 1 the best; a bar joins those among which no difference is found.
     Pairs are tested one by one with Holm's correction (see ``statistics.critical_difference``), so that there
-    is no single critical difference to show. With many methods the diagram lies on its side: a row a method, the
-    bars to the right of the ranks.
+    is no single critical difference to show. With many methods the diagram lies on its side: a row a method,
+    the bars to the right of the ranks.
 
     Args:
         groups: from ``statistics.critical_difference``.

@@ -127,7 +127,8 @@ def parts_board(frame: pd.DataFrame, *, part: str) -> pd.DataFrame:
     Returns:
         Columns ``model``, ``method``, ``targets``; ``against``, the truth that the next ones are scored
         against, the one that the method targets or else that of gradients; ``rmse``, ``skill``, ``rbo``,
-        ``rbo_corrected``; and for features ``vs …``, the pooled RMSE against every truth of features.
+        ``rbo_chance``, ``rbo_corrected``; and for features ``vs …``, the pooled RMSE against every truth of
+        features.
     """
     rows = []
     frame = counting(frame[frame["part"] == part]) if len(frame) else frame
@@ -137,7 +138,7 @@ def parts_board(frame: pd.DataFrame, *, part: str) -> pd.DataFrame:
         against = target if target in names else "gradient" if "gradient" in names else names[0]
         found = summary(group[group["estimand"] == against])
         row = {"model": model, "method": method, "targets": target, "against": against}
-        row |= {name: found[name] for name in ("rmse", "skill", "rbo", "rbo_corrected")}
+        row |= {name: found[name] for name in ("rmse", "skill", "rbo", "rbo_chance", "rbo_corrected")}
         if part == FEATURES:
             row |= {f"vs {name}": pooled(group.loc[group["estimand"] == name, "rmse"]) for name in names}
         rows.append(row)

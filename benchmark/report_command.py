@@ -30,7 +30,7 @@ def report(
     """Write one HTML page that says which method to believe, and how surely: it needs nothing but itself.
 
     Beside it stand the same answer as Markdown (.md) and the leaderboard as CSV. Exit code 0: written; 2:
-    wrong input, or runs that share results.
+    wrong input, or runs that say different things of the same result.
     """
     start = time.perf_counter()
     written = write_report(runs, out)
@@ -60,8 +60,8 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Written:
     Files of an earlier report are replaced; whatever else has the names of the files beside the page is not.
 
     Raises:
-        ValueError: if a run cannot be read, two share results, the file's name is none of a page, or what
-            stands beside it is not a report's.
+        ValueError: if a run cannot be read, two contradict each other, the file's name is none of a page, or
+            what stands beside it is not a report's.
     """
     from benchmark import findings  # noqa: PLC0415 - drawing takes a second to load
     from benchmark.report import page, slots  # noqa: PLC0415

@@ -3,14 +3,22 @@
 Every function takes vectors ``[..., n]``, one importance a modality, and works along the last axis; leading
 axes broadcast. One vector gives a ``float``, a batch gives an array. An RBO means little without p, n and
 its chance level: print :func:`rbo_chance` beside it.
+
+What has labels is matched by them: a ``Series`` or a mapping from modality to number is one vector, a
+``DataFrame`` one a row, with modalities as columns. Labels that do not match are refused. Where only one side
+has labels, places are taken to agree, which nothing can check. Results are in the order of the first
+argument.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from benchmark.labels import labelled, matching
+from benchmark.ties import TIE_TOLERANCE, Spans, tied_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
-
-TIE_TOLERANCE = 1e-9
-"""Values nearer than this share of the vector's largest are tied."""
-
-TIE_STANDARD_ERRORS = 1.96
-"""Truths nearer than this many standard errors of their difference are tied."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def pooled_rmse(rmses: ArrayLike, n_values: ArrayLike | None = None) -> float | 
         (0.1414214, 0.1)
     """
     errors = _non_negative("rmses", _vectors("rmses", rmses))
-    counts = _like("n_values", np.ones(errors.shape[-1]) if n_values is None else n_values, "rmses", errors)
+    counts = _like("n_values", np.ones(errors.shape[-1]) if n_values is None else n_values, "rmses", rmses)
     if (counts <= 0).any():
         raise ValueError(f"The 'n_values' must be positive. Got {counts.min():g}; leave empty cases out.")
     return _unwrap(np.sqrt((counts * errors**2).sum(-1) / counts.sum(-1)))
@@ -139,8 +141,9 @@ def rbo(
     crosses depth d gives a random subset, its share of G is hypergeometric, the mean is exact at any n.
 
     Args:
-        truth: ``[..., n]``, non-negative. Neighbours in its order are tied when they are equal within
-            1e-9 of the largest, or within 1.96 standard errors of their difference.
+        truth: ``[..., n]``, non-negative. Tied are those that are equal within 1e-9 of the largest, and
+            groups of which no two differ by more than 1.96 standard errors of their difference: see
+            ``benchmark.ties.tied_groups``.
         estimate: ``[..., n]``; clipped and normalised first, tied within 1e-9 of the largest.
         p: persistence in (0, 1]. None is 1 − 1/n, an expected depth of n; 1 is average overlap, the mean
             of X_d / d (a convention: the formula itself tends to X_n / n = 1).
@@ -192,10 +195,15 @@ def chance_corrected(score: ArrayLike, chance: ArrayLike, ceiling: ArrayLike = 1
         >>> chance_corrected([0.75, 1.0], [0.5, 1.0])
         array([0.5, nan])
     """
-    low = np.asarray(chance, dtype=float)
-    room = np.asarray(ceiling, dtype=float) - low
+    table = labelled("score", score)
+    value = np.asarray(score if table is None else table, dtype=float)
+    low, high = (
+        np.asarray(matching(name, bound, "score", score), dtype=float)
+        for name, bound in (("chance", chance), ("ceiling", ceiling))
+    )
+    room = high - low
     defined = np.abs(room) > TIE_TOLERANCE
-    part = (np.asarray(score, dtype=float) - low) / np.where(defined, room, 1.0)
+    part = (value - low) / np.where(defined, room, 1.0)
     return _unwrap(np.where(defined, part, np.nan))
 
 
@@ -261,15 +269,8 @@ def kendall_tau_b(
     return _unwrap(np.where(scale > 0, agreeing / np.where(scale > 0, scale, 1.0), np.nan))
 
 
-class _Spans(NamedTuple):
-    """Ranks that each item's tied group takes, ``[..., n]``: places first + 1 to last, best first."""
-
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-
-
 def _rank_biased(
-    agreement: Callable[[_Spans, _Spans, int], Array],
+    agreement: Callable[[Spans, Spans, int], Array],
     truth: ArrayLike,
     estimate: ArrayLike,
     p: float | None,
@@ -287,7 +288,7 @@ def _rank_biased(
     return _unwrap(np.clip(1 - lost, 0.0, 1.0))
 
 
-def _expected_agreement(true: _Spans, estimated: _Spans, depth: int) -> Array:
+def _expected_agreement(true: Spans, estimated: Spans, depth: int) -> Array:
     """Return E[X_d] / d over the orders of the estimate's ties; see :func:`rbo` for the terms."""
     above, group = true.last <= depth, (true.first < depth) & (depth < true.last)  # A and G
     sure, drawn = estimated.last <= depth, (estimated.first < depth) & (depth < estimated.last)
@@ -313,68 +314,38 @@ def _log_choose(n: NDArray[np.int64], k: NDArray[np.int64]) -> Array:
     return np.where(possible, ways, -np.inf)
 
 
-def _shared_rank_agreement(true: _Spans, estimated: _Spans, depth: int) -> Array:
+def _shared_rank_agreement(true: Spans, estimated: Spans, depth: int) -> Array:
     """Return 2 |S ∩ T| / (|S| + |T|) over items whose group begins within the depth."""
     inside, estimated_inside = true.first < depth, estimated.first < depth
     common = (inside & estimated_inside).sum(-1)
     return 2 * common / (inside.sum(-1) + estimated_inside.sum(-1))
 
 
-def _averaged_agreement(true: _Spans, estimated: _Spans, depth: int) -> Array:
+def _averaged_agreement(true: Spans, estimated: Spans, depth: int) -> Array:
     """Return Σ P(item in the truth's top d) · P(item in the estimate's top d) / d."""
     chances = [np.clip((depth - s.first) / (s.last - s.first), 0.0, 1.0) for s in (true, estimated)]
     return (chances[0] * chances[1]).sum(-1) / depth
 
 
-def _both_spans(truth: ArrayLike, estimate: ArrayLike, error: ArrayLike | None) -> tuple[_Spans, _Spans]:
-    true, estimated = _pair(truth, estimate)
-    spans = (*_truth_spans(true, error), *_spans(estimated, np.zeros(estimated.shape)))
+def _both_spans(truth: ArrayLike, estimate: ArrayLike, error: ArrayLike | None) -> tuple[Spans, Spans]:
+    _, estimated = _pair(truth, estimate)
+    spans = (*_truth_spans(truth, error), *tied_groups(estimated))
     first, last, estimated_first, estimated_last = np.broadcast_arrays(*spans)
-    return _Spans(first, last), _Spans(estimated_first, estimated_last)
+    return Spans(first, last), Spans(estimated_first, estimated_last)
 
 
-def _truth_spans(truth: ArrayLike, standard_error: ArrayLike | None) -> _Spans:
+def _truth_spans(truth: ArrayLike, standard_error: ArrayLike | None) -> Spans:
     true = _truth(truth)
     if standard_error is None:
-        return _spans(true, np.zeros(true.shape))
+        return tied_groups(true)
     name = "truth_standard_error"
-    error = _non_negative(name, _like(name, standard_error, "truth", true))
-    return _spans(*np.broadcast_arrays(true, error))
-
-
-def _spans(values: Array, standard_error: Array) -> _Spans:
-    """Return the ranks of each item's tied group; neighbours in sorted order are tied, and so chains are."""
-    order = np.argsort(-values, axis=-1, kind="stable")
-    ranked = np.take_along_axis(values, order, axis=-1)
-    gap = ranked[..., :-1] - ranked[..., 1:]
-    separate = gap > TIE_TOLERANCE * ranked[..., :1]
-    if standard_error.any():
-        # Equal items lend each other their largest error: the result must not depend on the items' order.
-        error = np.take_along_axis(standard_error, order, axis=-1)
-        equal = _fill(separate, order.shape[-1]).first
-        same = equal[..., :, None] == equal[..., None, :]
-        error = np.where(same, error[..., None, :], 0.0).max(-1)
-        separate &= gap > TIE_STANDARD_ERRORS * np.hypot(error[..., :-1], error[..., 1:])
-    ranks = _fill(separate, order.shape[-1])
-    place = np.argsort(order, axis=-1)
-    return _Spans(*(np.take_along_axis(rank, place, axis=-1) for rank in ranks))
-
-
-def _fill(separate: NDArray[np.bool_], n: int) -> _Spans:
-    """Turn the boundaries between n ranks into the first and last rank of each group."""
-    edge = np.ones((*separate.shape[:-1], 1), dtype=bool)
-    starts = np.where(np.concatenate([edge, separate], axis=-1), np.arange(n), 0)
-    ends = np.where(np.concatenate([separate, edge], axis=-1), np.arange(1, n + 1), n)
-    return _Spans(
-        np.maximum.accumulate(starts, axis=-1),
-        np.minimum.accumulate(ends[..., ::-1], axis=-1)[..., ::-1],
-    )
+    error = _non_negative(name, _like(name, standard_error, "truth", truth))
+    return tied_groups(*np.broadcast_arrays(true, error))
 
 
 def _pair(truth: ArrayLike, estimate: ArrayLike) -> tuple[Array, Array]:
     """Check the truth and normalise the estimate."""
-    true = _truth(truth)
-    return true, normalise(_like("estimate", estimate, "truth", true)).values
+    return _truth(truth), normalise(_like("estimate", estimate, "truth", truth)).values
 
 
 def _truth(truth: ArrayLike) -> Array:
@@ -382,11 +353,13 @@ def _truth(truth: ArrayLike) -> Array:
 
 
 def _vectors(name: str, values: ArrayLike) -> Array:
+    table = labelled(name, values)
     try:
-        array = np.asarray(values, dtype=float)
+        array = np.asarray(values if table is None else table, dtype=float)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"The {name!r} must be numbers [..., n]. Got {values!r}; pass a list of the values."
+            f"The {name!r} must be numbers [..., n]. Got {values if table is None else table.to_dict()!r}; "
+            "pass a list of the values."
         ) from error
     if array.ndim == 0 or array.shape[-1] == 0:
         raise ValueError(
@@ -410,13 +383,14 @@ def _non_negative(name: str, array: Array) -> Array:
     return array
 
 
-def _like(name: str, values: ArrayLike, other_name: str, other: Array) -> Array:
-    """Check that vectors have the other's length and that their leading axes broadcast."""
-    array = _vectors(name, values)
-    leading = zip(array.shape[-2::-1], other.shape[-2::-1], strict=False)
-    if array.shape[-1] != other.shape[-1] or any(a != b and 1 not in (a, b) for a, b in leading):
+def _like(name: str, values: ArrayLike, other_name: str, other: ArrayLike) -> Array:
+    """Match labels; check that vectors have the other's length and that their leading axes broadcast."""
+    array = _vectors(name, matching(name, values, other_name, other))
+    shape = _vectors(other_name, other).shape
+    leading = zip(array.shape[-2::-1], shape[-2::-1], strict=False)
+    if array.shape[-1] != shape[-1] or any(a != b and 1 not in (a, b) for a, b in leading):
         raise ValueError(
-            f"The {name!r} must match the {other_name!r}, shape {other.shape}. Got shape {array.shape}; "
+            f"The {name!r} must match the {other_name!r}, shape {shape}. Got shape {array.shape}; "
             "give one value for each, in the same order."
         )
     return array

@@ -261,8 +261,9 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
 
     Returns:
         Columns ``model``, ``method``, ``targets``, ``rmse``, ``rmse_sd`` (over seeds), ``skill``, ``rbo``,
-        ``rbo_corrected``, ``rbo_p90``, ``rmse_gradient``, ``rmse_oracle``, ``rbo_oracle``, ``model_calls``,
-        ``seconds``, ``n_clipped``, ``n_all_zero``, ``n_failed`` and ``n_skipped``.
+        ``rbo_chance`` (of a random order, on the same cases), ``rbo_corrected``, ``rbo_p90``,
+        ``rmse_gradient``, ``rmse_oracle``, ``rbo_oracle``, ``model_calls``, ``seconds``, ``n_clipped``,
+        ``n_all_zero``, ``n_failed`` and ``n_skipped``.
     """
     if estimand is None:
         table = table.loc[(table["targets"] != PIXELS) & ~table["method"].isin(MAP_CONTROLS)]
@@ -334,6 +335,7 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
         "rmse_sd": float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else np.nan,
         "skill": 1 - pooled(rows["rmse"]) / uniform if uniform > 0 else np.nan,
         "rbo": rows["rbo"].mean(),
+        "rbo_chance": rows["rbo_chance"].mean(),
         "rbo_corrected": float(np.mean(corrected)) if len(informative) else np.nan,
         "rbo_p90": rows["rbo_p90"].mean(),
     }

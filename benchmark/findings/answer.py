@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from benchmark import models
 from benchmark.findings.contest import CONFIDENCE, Contest
+from benchmark.statistics import MARGIN
 
 _MOST_NAMED = 4
 _LEVEL = 0.05
@@ -26,7 +27,7 @@ class Answer:
     Attributes:
         model: what was explained.
         first: the method of least error among those compared; empty where nothing was.
-        is_alone: whether every other method can be told from it by the test that is reported.
+        is_alone: whether every other method errs more by the test that is reported.
         headline: the answer in one sentence, with its uncertainty.
         details: what it rests on and how far it reaches, a sentence each.
     """
@@ -50,7 +51,7 @@ def answer(contest: Contest, board: pd.DataFrame) -> Answer:
         return Answer(contest.model, "", is_alone=False, headline=told, details=_left_out(contest))
     first = contest.methods[0]
     lead = f"On {_place(contest)}, "
-    pairs = _pairs(contest)
+    pairs = contest.main_pairs
     doubts = _doubts(contest, pairs)
     alone = False
     if len(contest.methods) == 1:
@@ -71,22 +72,22 @@ def answer(contest: Contest, board: pd.DataFrame) -> Answer:
         gap = f"{_error(contest, first)}, less than {second} by {_gap(pairs, first, second)}"
         told = (
             f"{lead}{first} has the least error of {len(contest.methods)} methods: {gap}; every other method "
-            f"can be told from it {_over(contest)}."
+            f"is worse{_nearby(contest, pairs)} {_over(contest)}."
         )
         if len(contest.methods) == 2:
-            told = f"{lead}{first} has {gap}; the two can be told apart {_over(contest)}."
+            nearby = ", though by less than the margin," if _nearby(contest, pairs) else ""
+            told = f"{lead}{first} has {gap}; {second} is worse{nearby} {_over(contest)}."
     return Answer(contest.model, first, is_alone=alone, headline=told, details=_details(contest, board))
-
-
-def _pairs(contest: Contest) -> pd.DataFrame | None:
-    """Return the tests that the answer rests on."""
-    return contest.scenario_pairs if contest.over == "scenarios" else contest.pairs
 
 
 def _doubts(contest: Contest, pairs: pd.DataFrame | None, *, it: str = "it") -> str:
     """Return which methods cannot be said to err more than the first, and why; empty if all do."""
-    undecided = contest.undecided(pairs)
-    found = [f"{_names(undecided)} cannot be told from {it}"] if undecided else []
+    equal, undecided = contest.equal(pairs), contest.undecided(pairs)
+    found = []
+    if equal:
+        found.append(f"{_names(equal)} {'is' if len(equal) == 1 else 'are'} within {MARGIN:g} of {it}")
+    if undecided:
+        found.append(f"of {_names(undecided)} it is not decided whether {_they(undecided)} more")
     if contest.contrary and pairs is contest.scenario_pairs:
         which = "which errs" if len(contest.contrary) == 1 else "which err"
         names = f"{_names(contest.contrary)}, {which} less by ranks and more in the mean"
@@ -106,14 +107,50 @@ def _details(contest: Contest, board: pd.DataFrame) -> tuple[str, ...]:
         found.append(f"Equal shares for all modalities would have an RMSE of {uniform} there.")
     if _n_dropped(contest):
         found.append(_dropped(contest, board))
-    pairs = _pairs(contest)
-    doubted = {*contest.undecided(pairs), *(contest.contrary if pairs is contest.scenario_pairs else ())}
-    apart = [name for name in contest.methods[1:] if name not in doubted] if pairs is not None else []
-    if doubted and apart:
-        found.append(f"{_names(apart)} {'is' if len(apart) == 1 else 'are'} less accurate than it.")
+    found += _worse(contest)
+    found += _differences(contest)
     if len(contest.methods) > 1:
         found.append(_on_other_scenarios(contest) if contest.over == "seeds" else _of_one_seed(contest))
     return (*found, *_left_out(contest))
+
+
+def _they(names: Sequence[str]) -> str:
+    return "it errs" if len(names) == 1 else "they err"
+
+
+def _nearby(contest: Contest, pairs: pd.DataFrame | None) -> str:
+    """Return which worse methods are so by too little to matter; empty if none are."""
+    near = [name for name, it in contest.standings(pairs).items() if it.is_worse and it.is_within]
+    return f" ({_names(near)} by less than {MARGIN:g})" if near else ""
+
+
+def _worse(contest: Contest) -> Iterator[str]:
+    """Say which methods err more than the first, where not all others do."""
+    pairs = contest.main_pairs
+    contrary = contest.contrary if pairs is contest.scenario_pairs else ()
+    found = contest.standings(pairs)
+    worse = [name for name, it in found.items() if it.is_worse and name not in contrary]
+    if worse and len(worse) < len(found):
+        are = "is" if len(worse) == 1 else "are"
+        yield f"{_names(worse)} {are} worse than it{_nearby(contest, pairs)}."
+
+
+def _differences(contest: Contest) -> Iterator[str]:
+    """Say how much more than the first the methods may err of which that is not decided."""
+    pairs = contest.main_pairs
+    found = contest.standings(pairs)
+    names = contest.undecided(pairs)
+    told = [
+        f"{name} {signed(found[name].difference)} ({signed(found[name].low)} to {signed(found[name].high)})"
+        for name in names[:_MOST_NAMED]
+    ]
+    if told:
+        more = f"; {len(names) - len(told)} more are in the table" if len(names) > len(told) else ""
+        yield (
+            f"Not decided is not equal. RMSE less that of {contest.methods[0]}, with the "
+            f"{100 * CONFIDENCE:.0f} % interval of this pair alone over {contest.over}: "
+            f"{'; '.join(told)}{more}."
+        )
 
 
 def _n_dropped(contest: Contest) -> int:
@@ -166,8 +203,8 @@ def _on_other_scenarios(contest: Contest) -> str:
     test = f"Wilcoxon's test over {contest.n_scenarios} scenarios{_correction(contest)}"
     if doubts:
         return f"On other scenarios like these it is less sure: {doubts} ({test})."
-    if contest.undecided(contest.pairs):
-        return f"On other scenarios like these, {first} can be told from every other method ({test})."
+    if contest.undecided(contest.pairs) or contest.equal(contest.pairs):
+        return f"On other scenarios like these, every other method is worse than {first} ({test})."
     return f"It holds on other scenarios like these, too ({test})."
 
 
@@ -249,6 +286,18 @@ def shown(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.4f}"
+
+
+def signed(value: float) -> str:
+    """Return a difference of errors with its sign.
+
+    Example:
+        >>> signed(0.0123), signed(-0.00421), signed(0.0)
+        ('+0.012', '−0.0042', '0')
+    """
+    if not math.isfinite(value) or value == 0:
+        return shown(value)
+    return f"{'−' if value < 0 else '+'}{shown(abs(value))}"
 
 
 def warnings(fidelity: pd.DataFrame, facts: Mapping[str, int]) -> tuple[str, ...]:

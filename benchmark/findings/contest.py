@@ -1,4 +1,4 @@
-"""Which methods can be told from each other on a model, on cases that all of them have."""
+"""Which methods err more than the best on a model, and which by too little to matter, on shared cases."""
 
 # pandas' inferred types are unions of everything that an index can be: the checks below see ghosts.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from scipy import stats
 from benchmark import models
 from benchmark.findings.cells import Choice, choose
 from benchmark.statistics import (
+    MARGIN,
     Groups,
     compare_methods,
     critical_difference,
@@ -30,6 +32,31 @@ from methods.api import PIXELS
 
 CONFIDENCE = 0.95
 _MOST_PAIRS = 20_000
+
+
+class Standing(NamedTuple):
+    """How a method stands to the one of least error.
+
+    Attributes:
+        difference: of its RMSE from that of the first.
+        low: where the 95 % interval of the difference begins.
+        high: where it ends.
+        is_worse: whether a test finds that it errs more.
+        is_within: whether a test shows that the difference is below ``statistics.MARGIN``.
+    """
+
+    difference: float
+    low: float
+    high: float
+    is_worse: bool
+    is_within: bool
+
+    @property
+    def words(self) -> str:
+        """Return what is shown, in words."""
+        if self.is_worse:
+            return f"worse, within {MARGIN:g} of the best" if self.is_within else "worse"
+        return f"within {MARGIN:g} of the best" if self.is_within else "not decided"
 
 
 @dataclass(frozen=True)
@@ -51,8 +78,8 @@ class Contest:
         parts: from ``statistics.error_shares``; no rows where `no_parts` says why.
         no_parts: why there are none.
         choice: the cells that are compared, and how many others there are.
-        contrary: methods that Wilcoxon's test tells from the first, but as the better ones: the first has the
-            lesser mean, they the lesser error by signed ranks.
+        contrary: methods that Wilcoxon's test finds to differ from the first, but as the better ones: the
+            first has the lesser mean, they the lesser error by signed ranks.
         equal_shares: RMSE of equal shares for all modalities on the same cells, against the truth that the
             first method targets; NaN where the table does not say.
     """
@@ -74,14 +101,39 @@ class Contest:
     contrary: tuple[str, ...] = ()
     equal_shares: float = float("nan")
 
-    def undecided(self, pairs: pd.DataFrame | None) -> tuple[str, ...]:
-        """Return the methods that cannot be told from the first by tests of pairs, in order."""
+    @property
+    def main_pairs(self) -> pd.DataFrame | None:
+        """Return the tests that the answer rests on: over what varies in `intervals`."""
+        return self.scenario_pairs if self.over == "scenarios" else self.pairs
+
+    def standings(self, pairs: pd.DataFrame | None) -> dict[str, Standing]:
+        """Return how each other method stands to the first by tests of pairs, in order.
+
+        Args:
+            pairs: `pairs` or `scenario_pairs`; nothing stands where there are none.
+        """
         if pairs is None or not self.methods:
-            return ()
+            return {}
         first = self.methods[0]
-        same = pairs[~pairs["differs"]]
-        names = {*same.loc[same["better"] == first, "worse"], *same.loc[same["worse"] == first, "better"]}
-        return tuple(name for name in self.methods if name in names)
+        found = {}
+        for row in pairs.to_dict(orient="records"):
+            if first in (row["better"], row["worse"]):
+                ends = (-row["high"], -row["low"]) if row["better"] == first else (row["low"], row["high"])
+                other = row["worse"] if row["better"] == first else row["better"]
+                sign = -1 if row["better"] == first else 1
+                found[other] = Standing(
+                    sign * row["difference"] + 0.0, *ends, bool(row["differs"]), bool(row["within"])
+                )
+        return {name: found[name] for name in self.methods if name in found}
+
+    def undecided(self, pairs: pd.DataFrame | None) -> tuple[str, ...]:
+        """Return the methods of which neither is shown: that they err more, or within the margin."""
+        found = self.standings(pairs)
+        return tuple(name for name, it in found.items() if not it.is_worse and not it.is_within)
+
+    def equal(self, pairs: pd.DataFrame | None) -> tuple[str, ...]:
+        """Return the methods that are shown to be within the margin of the first, and not to err more."""
+        return tuple(name for name, it in self.standings(pairs).items() if it.is_within and not it.is_worse)
 
 
 def hold(scores: pd.DataFrame, model: str) -> Contest:

@@ -20,6 +20,7 @@ from benchmark.findings.answer import Answer, answer, warnings
 from benchmark.findings.boards import ALL, OWN, Boards, work_out
 from benchmark.findings.contest import Contest, hold
 from benchmark.findings.fusion import by_modality, by_number, by_subset
+from benchmark.findings.joining import unlike
 from benchmark.findings.lost import lost
 from benchmark.findings.networks import Agreement, agree
 from benchmark.findings.tables import Run, read_run, read_shares, read_table
@@ -138,8 +139,8 @@ def read(paths: Sequence[Path]) -> Findings:
         paths: folders of runs, as ``plumbline run`` writes them.
 
     Raises:
-        ValueError: if there is none, a folder holds no run, a table cannot be read, or two rows are of the
-            same cell.
+        ValueError: if there is none, a folder holds no run, a table cannot be read, or runs say different
+            things of the same cell.
 
     Example:
         >>> found = read([Path("results/reference/paper-phantom")])
@@ -163,7 +164,10 @@ def read(paths: Sequence[Path]) -> Findings:
         boards,
         contests,
         tuple(answer(contest, boards.board(model=name)) for name, contest in contests.items()),
-        warnings(fidelity, failures["status"].value_counts().to_dict()),
+        (
+            *unlike([run.manifest for run in runs]),
+            *warnings(fidelity, failures["status"].value_counts().to_dict()),
+        ),
         table.by_estimand(scores) if len(scores) else pd.DataFrame(),
         table.case_errors(own, estimand=OWN) if len(scores) else pd.DataFrame(),
         read_shares(runs, scores),

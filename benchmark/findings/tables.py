@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.baseline import read_manifest
+from benchmark.findings.joining import joined
 from benchmark.table import FIDELITY_GATE, by_images
 
 _NAMES = ("scenario", "images", "features", "model", "method", "method_version", "targets", "estimand")
@@ -108,12 +109,14 @@ def read_run(path: Path) -> Run:
 def read_table(runs: Sequence[Run], name: str) -> pd.DataFrame:
     """Return one table of several runs, their rows together; no rows where no run has it.
 
+    What several runs have with the same numbers, as they have controls, is there once, as the first has it.
+
     Args:
         runs: from `read_run`.
         name: ``scores``, ``parts``, ``pixels``, ``missing`` or ``balance``.
 
     Raises:
-        ValueError: if a file cannot be read or lacks columns, or a cell occurs twice.
+        ValueError: if a file cannot be read or lacks columns, or runs say different things of a cell.
     """
     parts, sources = [], []
     for place, run in enumerate(runs):
@@ -124,8 +127,9 @@ def read_table(runs: Sequence[Run], name: str) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame({column: _empty(column) for column in _COLUMNS[name]})
     table = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    _refuse_twins(table, name, runs, np.concatenate(sources))
-    return table
+    return joined(
+        table, np.concatenate(sources), cell=_CELL[name], name=name, folders=[run.folder for run in runs]
+    )
 
 
 def _empty(column: str) -> pd.Series:
@@ -166,27 +170,6 @@ def _text(names: pd.Series) -> pd.Series:
     """Return categories as text; rows of the same name share one object."""
     known = np.asarray([str(name) for name in names.cat.categories] or [""], dtype=object)
     return pd.Series(known[names.cat.codes.to_numpy()], index=names.index, dtype=str)
-
-
-def _refuse_twins(table: pd.DataFrame, name: str, runs: Sequence[Run], sources: np.ndarray) -> None:
-    cell = list(_CELL[name])
-    twins = table.duplicated(cell)
-    if not twins.any() and len(runs) > 1 and "estimand" in cell:
-        # What failed before its truth was known has no estimand: it is the same cell as one that was done.
-        cell.remove("estimand")
-        each = table[cell].assign(source=sources).drop_duplicates()
-        twins = each.duplicated(cell).reindex(table.index, fill_value=False)
-    if not twins.any():
-        return
-    place = int(np.argmax(twins.to_numpy()))
-    row = table.iloc[place]
-    first = int(np.argmax((table[cell] == row[cell]).all(axis=1).to_numpy()))
-    where = " and in ".join(str(runs[sources[at]].folder) for at in (first, place))
-    what = " on ".join(str(row[key]) for key in ("method", "scenario") if key in row)
-    raise ValueError(
-        f"Runs that are reported together must not share a cell. {name}.csv has {what}, {row['model']}, seed "
-        f"{row['data_seed']} in {where}: leave one of the runs out, or report them apart."
-    )
 
 
 def read_shares(runs: Sequence[Run], scores: pd.DataFrame, *, estimand: str = "gradient") -> pd.DataFrame:
@@ -235,14 +218,17 @@ def read_shares(runs: Sequence[Run], scores: pd.DataFrame, *, estimand: str = "g
 def _importances(runs: Sequence[Run], estimand: str) -> Iterator[pd.DataFrame]:
     text = ("scenario", "images", "features", "model", "method", "estimand", "status", "modality")
     numbers = ("data_seed", "train_seed", "truth", "estimate")
+    cell = (*_NETWORK, "method", "method_seed")
+    seen: set[tuple[object, ...]] = set()
     for run in runs:
+        here: set[tuple[object, ...]] = set()
         file = run.folder / "importances.csv"
         if not file.is_file() or file.stat().st_size <= 1:
             continue
         try:
             with pd.read_csv(
                 file,
-                usecols=[*text, *numbers],
+                usecols=lambda name: name in (*text, *numbers, "method_seed"),
                 dtype=dict.fromkeys(text, "category"),
                 keep_default_na=False,
                 na_values={name: [""] for name in numbers},
@@ -250,9 +236,15 @@ def _importances(runs: Sequence[Run], estimand: str) -> Iterator[pd.DataFrame]:
             ) as parts:
                 for part in parts:
                     rows = part[part["estimand"] == estimand]
-                    yield rows.assign(**{name: _text(rows[name]) for name in text})
+                    rows = rows.assign(**{name: _text(rows[name]) for name in text})
+                    if len(runs) > 1:  # what an earlier run has, too, counts once
+                        cells = list(rows[[name for name in cell if name in rows]].itertuples(index=False))
+                        here.update(map(tuple, cells))
+                        rows = rows[np.array([tuple(it) not in seen for it in cells], dtype=bool)]
+                    yield rows
         except (OSError, ValueError) as error:
             raise ValueError(f"The importances in {file} cannot be read: {error}.") from error
+        seen |= here
 
 
 def _of_networks_that_count(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

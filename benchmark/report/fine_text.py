@@ -35,6 +35,7 @@ _PART_COLUMNS = {
     "rmse": "RMSE ↓",
     "skill": "skill ↑",
     "rbo": "RBO ↑",
+    "rbo_chance": "chance RBO",
     "rbo_corrected": "RBO corr. ↑",
 }
 _PIXEL_LEGEND = (

@@ -58,11 +58,12 @@ _BOARD = {
     "rmse": ("RMSE", 3, True),
     "skill": ("Skill", 3, False),
     "rbo": ("RBO", 3, False),
+    "rbo_chance": ("Chance RBO", 3, None),
     "rbo_corrected": ("RBO corr.", 3, False),
     "rmse_oracle": ("RMSE oracle", 3, True),
     "model_calls": ("Model calls", 0, True),
 }
-"""Column of a leaderboard → its head, places after the point, and whether less is better."""
+"""Column of a leaderboard → its head, places after the point, and whether less is better; None: neither."""
 
 
 def escape(text: object) -> str:
@@ -84,7 +85,8 @@ def leaderboard_latex(board: pd.DataFrame, *, made_by: str, caption: str, label:
     Args:
         board: one row a method, in the order of the rows: ``method``, ``targets``, some of the columns
             ``rmse`` (with ``low`` and ``high`` where there are intervals), ``skill``, ``rbo``,
-            ``rbo_corrected``, ``rmse_oracle`` and ``model_calls``; what `standing.has_rank` reads.
+            ``rbo_chance``, ``rbo_corrected``, ``rmse_oracle`` and ``model_calls``; what
+            `standing.has_rank` reads.
         made_by: the command.
         caption: LaTeX already; names in it went through `escape`.
         label: of the table.
@@ -100,7 +102,8 @@ def leaderboard_latex(board: pd.DataFrame, *, made_by: str, caption: str, label:
         blank = (
             board["rbo_corrected"].isna().to_numpy() if key == "rbo" and "rbo_corrected" in board else False
         )
-        cells.append(_bold_best(board[key].to_numpy(float), places, least=least, out=out | blank))
+        out_here = out | blank | (least is None)
+        cells.append(_bold_best(board[key].to_numpy(float), places, least=bool(least), out=out_here))
         if key == "rmse" and {"low", "high"} <= set(board) and _has_any(board["low"]):
             heads.append(r"95\,\% interval")
             ends = zip(board["low"], board["high"], strict=True)

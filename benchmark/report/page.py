@@ -18,11 +18,13 @@ from markupsafe import Markup, escape
 from benchmark import models
 from benchmark.findings import ALL, OWN, Findings
 from benchmark.findings.answer import shown as error
+from benchmark.findings.answer import signed
 from benchmark.report import sections
 from benchmark.report.choices import choices_note
 from benchmark.report.fine_text import SYNERGY_LEGEND
 from benchmark.report.slots import Slot
 from benchmark.report.text import chance_note
+from benchmark.statistics import MARGIN
 from benchmark.store import CONTROL
 from benchmark.table import FIDELITY_GATE
 from synthetic.names import printable
@@ -71,7 +73,7 @@ def render(findings: Findings, *, figures: Sequence[Slot] = (), left_out: Sequen
         lstrip_blocks=True,
     )
     environment.filters.update(
-        {"error": error, "number": _number, "share": _share, "count": _count, "name": _name}
+        {"error": error, "signed": signed, "number": _number, "share": _share, "count": _count, "name": _name}
     )
     page = environment.get_template("report.html.j2")
     facts = {
@@ -85,6 +87,7 @@ def render(findings: Findings, *, figures: Sequence[Slot] = (), left_out: Sequen
         "chance_note": chance_note(findings.scores) if len(findings.scores) else "",
         "choices_note": choices_note(findings.targets),
         "gate": FIDELITY_GATE,
+        "margin": f"{MARGIN:g}",
         "style": _source(environment, "report.css"),
         "script": _source(environment, "report.js"),
         "figures": [slot._replace(svg=Markup(slot.svg)) for slot in figures],  # noqa: S704 - our own drawing

@@ -115,8 +115,8 @@ def _of_contest(model: str, contest: Contest) -> Iterator[_Plan]:
         yield _Plan(
             "critical-difference",
             model,
-            f"Average ranks over scenarios on {model}; a bar joins methods that cannot be told apart "
-            "(Wilcoxon's test, Holm's correction).",
+            f"Average ranks over scenarios on {model}; a bar joins methods among which no difference "
+            "is found (Wilcoxon's test, Holm's correction), which does not mean that they are equal.",
             f"From {ranks.index[0]} with an average rank of {ranks.iloc[0]:.1f} to {ranks.index[-1]} with "
             f"{ranks.iloc[-1]:.1f}, in {len(contest.groups.groups)} groups; the table above has the ranks.",
             partial(draw_critical_difference, contest.groups),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.findings import Findings
-from benchmark.findings.answer import shown
+from benchmark.findings.answer import shown, signed
 from benchmark.report.choices import choices_note
 from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
 from benchmark.report.sections import title_of
 from benchmark.report.text import chance_note, number
+from benchmark.statistics import MARGIN
 
 _HEADING = "# Which method should you believe?"
 
@@ -42,6 +43,32 @@ def summary_markdown(findings: Findings) -> str:
         )
     choices = choices_note(findings.targets)
     parts += [escape(choices)] if choices else []
+    for model, contest in findings.contests.items():
+        main, others = contest.standings(contest.main_pairs), contest.standings(contest.scenario_pairs)
+        if main:
+            rows = [
+                [
+                    escape(name),
+                    signed(it.difference),
+                    f"{signed(it.low)} to {signed(it.high)}",
+                    it.words,
+                    others[name].words if name in others else "–",
+                ]
+                for name, it in main.items()
+            ]
+            head = ["method", f"RMSE less that of {escape(contest.methods[0])}", "95 % interval"]
+            head += [f"over {contest.over}", "over scenarios"]
+            cut = len(head) - (contest.over == "scenarios")
+            parts += [
+                f"## Differences on {escape(model)}",
+                markdown(head[:cut], [row[:cut] for row in rows]),
+            ]
+    if any(contest.standings(contest.main_pairs) for contest in findings.contests.values()):
+        parts.append(
+            f"Worse: a test finds that the method errs more. Within {MARGIN:g} of the best: two one-sided t "
+            "tests show that the difference is below that. Not decided: neither is shown. Each after Holm's "
+            "correction for all pairs, level 0.05; intervals are of a pair alone."
+        )
     if len(agreement.errors):
         means = agreement.ranks.mean(axis=1)
         rows = [

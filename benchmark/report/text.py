@@ -29,6 +29,7 @@ _COLUMNS = {
     "rmse_sd": "± seeds",
     "skill": "skill ↑",
     "rbo": "RBO ↑",
+    "rbo_chance": "chance RBO",
     "rbo_corrected": "RBO corr. ↑",
     "rbo_p90": "RBO p=0.9",
     "rmse_gradient": "vs gradient",
@@ -47,6 +48,7 @@ _SHORT = {
     "rmse": "RMSE",
     "rmse_sd": "±",
     "rbo": "RBO",
+    "rbo_chance": "chance",
     "rbo_corrected": "corr.",
     "rmse_oracle": "oracle",
     "model_calls": "calls",
@@ -145,11 +147,12 @@ def leaderboard_markdown(
 
 _LEGEND = (
     "RMSE is pooled over modalities, cases and seeds; ± is its standard deviation over seeds; skill = "
-    "1 − RMSE / RMSE of equal shares. RBO corr. = (RBO − chance) / (1 − chance). *RMSE oracle* is the "
-    "method's own error, on the true decision function instead of a network. *Targets* is the quantity that "
-    "the method estimates, whose truth it is scored against; *vs gradient* is its RMSE against the gradient "
-    "truth, as Azmat & Alessio (2022) score all methods. Controls are scored against the gradient truth. "
-    "*Clipped* counts results with a negative importance, set to 0."
+    "1 − RMSE / RMSE of equal shares. *Chance RBO* is that of a random order on the cases of the row; "
+    "RBO corr. = (RBO − chance) / (1 − chance), the mean over the cases that have an order. *RMSE oracle* is "
+    "the method's own error, on the true decision function instead of a network. *Targets* is the quantity "
+    "that the method estimates, whose truth it is scored against; *vs gradient* is its RMSE against the "
+    "gradient truth, as Azmat & Alessio (2022) score all methods. Controls are scored against the gradient "
+    "truth. *Clipped* counts results with a negative importance, set to 0."
 )
 
 
@@ -187,10 +190,12 @@ def level_words(levels: pd.Series) -> str:
 
     Example:
         >>> level_words(pd.Series([0.75])), level_words(pd.Series([0.75, 0.8]))
-        ('0.750', 'from 0.750 to 0.800, by the truth that is targeted')
+        ('0.750', 'from 0.750 to 0.800, by the truth that is targeted: each row has its own')
     """
     low, high = f"{levels.min():.3f}", f"{levels.max():.3f}"
-    return low if low == high else f"from {low} to {high}, by the truth that is targeted"
+    return (
+        low if low == high else f"from {low} to {high}, by the truth that is targeted: each row has its own"
+    )
 
 
 def _blank_words(cases: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from benchmark.statistics.comparisons import (
     signed_rank_test,
 )
 from benchmark.statistics.decomposition import error_shares
+from benchmark.statistics.equivalence import MARGIN
 from benchmark.statistics.grid import Gaps, Grid, GridError, grid
 from benchmark.statistics.intervals import (
     Interval,
@@ -26,6 +27,7 @@ from benchmark.statistics.intervals import (
 from benchmark.statistics.stability import RankStability, kendall_w, rank_stability
 
 __all__ = [
+    "MARGIN",
     "Gaps",
     "Grid",
     "GridError",

@@ -1,4 +1,4 @@
-"""Which method is better, beyond noise: paired tests, ranks, and groups that cannot be told apart."""
+"""Which method is better, beyond noise: paired tests, ranks, and groups in which no difference is found."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from benchmark.statistics.equivalence import MARGIN, Difference, difference, equivalence_p
 from benchmark.statistics.grid import Gaps, Grid, GridError, Metric, grid
 from benchmark.statistics.intervals import UNSEEN, seed_variance, shared_factor
 from synthetic.names import check_known
@@ -36,7 +37,7 @@ class Groups:
     Attributes:
         ranks: average rank of each method, 1 the best, best first.
         friedman: whether any differ.
-        groups: methods, neighbours in rank, of which no two differ; longest runs, of two or more.
+        groups: neighbours in rank of which no two are found to differ; longest runs, of two or more.
         pairs: from `compare_methods`.
     """
 
@@ -52,6 +53,7 @@ def compare_methods(
     metric: Metric = "rmse",
     test: Test = "seeds",
     level: float = 0.05,
+    margin: float = MARGIN,
     model: str | None = None,
     estimand: str | None = None,
     gaps: Gaps | None = None,
@@ -65,49 +67,76 @@ def compare_methods(
     scenarios like these? With eight scenarios, the least p of Wilcoxon's test is 0.0078, so that after Holm's
     correction five methods or more cannot differ. Error rates of all: ``results/reference/gate.md``.
 
+    A difference that is not found may be there all the same. Whether it is *shown* to be below a margin, so
+    small that it does not matter, is a question of its own: two one-sided t tests of the difference of the
+    pooled scores, over what varies in the test of the difference (seeds, or scenarios; for Wilcoxon's test,
+    which knows no margin, over scenarios), corrected after Holm for the same pairs. Where neither is shown,
+    it is not decided which of two methods is better.
+
     Args:
         table: from ``benchmark.table.scores``.
         metric: ``"rmse"`` compares mean squared errors, the others means of the metric.
         test: see above.
-        level: family-wise error rate that ``differs`` stands for.
+        level: family-wise error rate that ``differs`` stands for, and ``within``.
+        margin: difference of two RMSE, or mean RBO, that does not matter.
         model: whose; None if the table has one network, or the oracle alone.
         estimand: the truth that all are scored against; None for the one that each method targets.
         gaps: what to do with empty cells; None refuses them.
 
     Returns:
         One row a pair: ``better``, ``worse`` (in this order of the mean; of equals, as in the table),
-        ``difference`` (better − worse, of pooled RMSE or mean RBO), ``p``, ``p_holm`` and ``differs``.
+        ``difference`` (better − worse, of pooled RMSE or mean RBO), its 95 % interval ``low`` to ``high`` (of
+        the pair alone, not corrected), ``p``, ``p_holm`` and ``differs``; ``p_within_holm`` and ``within``.
 
     Raises:
         ValueError: if the table has gaps and `gaps` does not say what to do, or an argument is no choice.
     """
     check_known("test", test, ("wilcoxon", "t", "seeds"))
     return _compare(
-        grid(table, model=model, estimand=estimand, gaps=gaps), metric=metric, test=test, level=level
+        grid(table, model=model, estimand=estimand, gaps=gaps),
+        metric=metric,
+        test=test,
+        level=level,
+        margin=margin,
     )
 
 
-def _compare(cells: Grid, *, metric: Metric, test: Test, level: float) -> pd.DataFrame:
+def _compare(cells: Grid, *, metric: Metric, test: Test, level: float, margin: float) -> pd.DataFrame:
     values = _shared(cells, metric)
     means = np.nanmean(np.nanmean(values, axis=2), axis=1)
-    shown = np.sqrt(means) if metric == "rmse" else means
     sign = 1 if metric == "rmse" else -1
+    unseen = 0.0 if metric == "rmse" else UNSEEN
     rows = []
     for first, second in combinations(range(len(cells.methods)), 2):
         a, b = (first, second) if sign * means[first] <= sign * means[second] else (second, first)
+        p = _p_value(values[a] - values[b], test, unseen=unseen)
+        apart = _apart(values[a], values[b], metric=metric, test=test, unseen=unseen)
+        low, high = apart.interval()
         rows.append(
             {
                 "better": cells.methods[a],
                 "worse": cells.methods[b],
-                "difference": float(shown[a] - shown[b]),
-                "p": _p_value(values[a] - values[b], test, unseen=0.0 if metric == "rmse" else UNSEEN),
+                "difference": apart.value,
+                "low": low,
+                "high": high,
+                "p": p,
+                "p_within": equivalence_p(apart, margin),
             }
         )
-    columns = ["better", "worse", "difference", "p"]
+    columns = ["better", "worse", "difference", "low", "high", "p", "p_within"]
     frame = pd.DataFrame(rows, columns=columns)
     frame["p_holm"] = holm(frame["p"].to_numpy(float))
     frame["differs"] = frame["p_holm"] < level
+    frame["p_within_holm"] = holm(frame.pop("p_within").to_numpy(float))
+    frame["within"] = frame["p_within_holm"] < level
     return frame
+
+
+def _apart(first: Array, second: Array, *, metric: Metric, test: Test, unseen: float) -> Difference:
+    """Return the difference of two methods; exactly 0 where their scores are the same."""
+    if np.nanmax(np.abs(first - second)) <= 1e-12:
+        return Difference(0.0, 0.0, 1.0)
+    return difference(first, second, squared=metric == "rmse", over_seeds=test == "seeds", unseen=unseen)
 
 
 def _p_value(differences: Array, test: Test, *, unseen: float) -> float:
@@ -234,7 +263,7 @@ def critical_difference(
     estimand: str | None = None,
     gaps: Gaps | None = None,
 ) -> Groups:
-    """Return average ranks, Friedman's test, and the groups of methods that cannot be told apart.
+    """Return average ranks, Friedman's test, and the groups of methods in which no difference is found.
 
     Pairs are tested one by one and corrected after Holm, as Benavoli, Corani & Mangili (2016), "Should we
     really use post-hoc tests based on mean-ranks?", ask for, in place of Nemenyi's one critical difference.
@@ -244,7 +273,7 @@ def critical_difference(
         ValueError: if there are fewer than three methods or two scenarios, or the table has gaps.
     """
     cells = grid(table, model=model, estimand=estimand, gaps=gaps)
-    pairs = _compare(cells, metric=metric, test=test, level=level)
+    pairs = _compare(cells, metric=metric, test=test, level=level, margin=MARGIN)
     ranks = average_ranks(cells, metric=metric)
     apart = pairs.loc[pairs["differs"], ["better", "worse"]].to_numpy().tolist()
     different = {frozenset(map(str, pair)) for pair in apart}

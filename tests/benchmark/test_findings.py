@@ -13,12 +13,13 @@ from benchmark import findings, statistics, table
 from benchmark.findings import ALL, OWN, tables
 from benchmark.findings import boards as boards_module
 from benchmark.findings import contest as contest_module
-from benchmark.findings.answer import answer, shown, warnings
+from benchmark.findings.answer import answer, shown, signed, warnings
 from benchmark.findings.boards import work_out
 from benchmark.findings.cells import balanced
 from benchmark.findings.contest import hold
 from benchmark.findings.fusion import by_modality, by_number, by_subset
 from benchmark.findings.networks import agree
+from benchmark.report.summary import summary_markdown
 from benchmark.statistics.grid import CASE, SEEDS
 from benchmark.store import Result, Store
 
@@ -290,7 +291,7 @@ def test_no_order_is_said_to_hold_that_seeds_leave_open(runs):
     assert contest.undecided(contest.pairs) == ("beta",)
     assert contest.undecided(contest.scenario_pairs) == ()
     assert "no single method stands apart" in told.headline
-    assert "On other scenarios like these, alpha can be told from every other method" in told.details[-1]
+    assert "On other scenarios like these, every other method is worse than alpha" in told.details[-1]
     assert "It holds" not in told.details[-1]
 
 
@@ -298,9 +299,76 @@ def test_the_order_holds_where_both_tests_say_so(runs):
     scores = runs.scores(cases=EIGHT, methods={"alpha": "gradient", "beta": "shapley"}, noise=0.01)
     told = of_net(scores)[1]
     assert "alpha has an RMSE of" in told.headline
-    assert "the two can be told apart over 3 seeds (a paired t test, level 0.05)" in told.headline
+    assert "beta is worse over 3 seeds (a paired t test, level 0.05)" in told.headline
     assert told.details[-1].startswith("It holds on other scenarios like these, too (Wilcoxon's test over 8")
     assert "pairs" not in told.details[-1]
+
+
+def errors_of(runs, levels, *, cases=EIGHT, n_seeds=3, spread=0.0):
+    """Return scores of methods with an error each, that seeds spread about it, each method in its own way."""
+    scores = runs.scores(cases=cases, methods=dict.fromkeys(levels, "gradient"), n_seeds=n_seeds)
+    rng = np.random.default_rng(1)
+    level = scores["method"].map(levels).to_numpy(float)
+    return scores.assign(rmse=level * np.exp(spread * rng.standard_normal(len(scores))))
+
+
+@pytest.mark.parametrize(
+    ("levels", "spread", "words"),
+    [
+        # 0.2 ± 40 % beside 0.1 ± 40 %: a great difference that few seeds do not find is not equality
+        ({"first": 0.1, "other": 0.13}, 0.8, "not decided"),
+        ({"first": 0.0019, "other": 0.084}, 1.2, "not decided"),
+        ({"first": 0.1, "other": 0.1002}, 0.01, "within 0.01 of the best"),
+        ({"first": 0.01, "other": 0.0102}, 0.05, "within 0.01 of the best"),
+        ({"first": 0.1, "other": 0.2}, 0.01, "worse"),
+        ({"first": 0.001, "other": 0.004}, 0.01, "worse, within 0.01 of the best"),
+        ({"first": 0.1, "other": 0.1}, 0.0, "within 0.01 of the best"),
+    ],
+)
+def test_each_method_stands_in_one_of_four_ways_to_the_best(runs, levels, spread, words):
+    contest, told = of_net(errors_of(runs, levels, spread=spread))
+    ((name, found),) = contest.standings(contest.pairs).items()
+    assert found.words == words
+    assert found.low <= found.difference <= found.high
+    assert found.difference >= 0
+    text = " ".join((told.headline, *told.details))
+    assert "told from" not in text
+    assert "told apart" not in text
+    if words == "not decided":
+        assert f"of {name} it is not decided whether it errs more" in told.headline
+        assert f"{name} +" in text
+        assert found.high > 0.01
+    elif words.startswith("within"):
+        assert f"{name} is within 0.01 of it over" in told.headline
+        assert found.high < 0.01
+    else:
+        assert f"{name} is worse" in told.headline
+    assert told.is_alone == words.startswith("worse")
+
+
+def test_no_low_power_is_called_equality_whatever_varies(runs):
+    for n_seeds in (1, 2):
+        scores = errors_of(
+            runs, {"first": 0.05, "b": 0.08, "c": 0.3}, cases=EIGHT[:4], n_seeds=n_seeds, spread=1
+        )
+        contest, told = of_net(scores)
+        assert not contest.equal(contest.main_pairs)
+        assert "within" not in told.headline
+        assert set(contest.undecided(contest.main_pairs)) == set(contest.methods[1:])
+
+
+def test_the_differences_stand_in_the_report_with_their_intervals(runs, tmp_path):
+    scores = errors_of(runs, {"first": 0.1, "near": 0.1002, "far": 0.3}, spread=0.01)
+    found = findings.read([runs.write(tmp_path / "run", scores)])
+    contest = found.contests["net"]
+    it = contest.standings(contest.pairs)["near"]
+    assert signed(it.difference).startswith("+0.00")
+    text = summary_markdown(found)
+    assert (
+        f"| {signed(it.difference)} | {signed(it.low)} to {signed(it.high)} | within 0.01 of the best |"
+        in text
+    )
+    assert "| worse |" in text
 
 
 def test_one_complete_method_is_compared_where_the_others_were_scored(runs):
@@ -470,14 +538,83 @@ def test_several_runs_are_reported_together(runs, tmp_path):
     np.testing.assert_allclose(both.boards.board()["rmse"], expected["rmse"], rtol=1e-12)
 
 
-def test_a_cell_in_two_runs_is_refused(runs, tmp_path):
-    runs = [runs.write(tmp_path / name, runs.scores()) for name in ("a", "b")]
+def importances_of(scores):
+    keys = ["scenario", "images", "features", "model", "method", "estimand"]
+    rows = scores[[*keys, "data_seed", "train_seed", "method_seed", "status"]]
+    rows = rows.merge(pd.DataFrame({"modality": ["a", "b"], "truth": [0.75, 0.25]}), how="cross")
+    return rows.assign(estimate=np.random.default_rng(0).random(len(rows)))
+
+
+def test_runs_of_different_methods_share_their_controls(runs, tmp_path):
+    scores = runs.scores()
+    parts = [scores[scores["method"].isin(names)] for names in (["alpha", "uniform"], ["beta", "uniform"])]
+    whole = pd.concat([parts[0], parts[1][parts[1]["method"] == "beta"]], ignore_index=True)
+    importances = importances_of(whole)
+    folders = [
+        runs.write(
+            tmp_path / name,
+            rows.assign(seconds=0.1 * (1 + k)),
+            importances=importances[importances["method"].isin(rows["method"])],
+            missing=runs.missing(),
+            balance=runs.balance(),
+        )
+        for k, (name, rows) in enumerate(zip("ab", parts, strict=True))
+    ]
+    both = findings.read(folders)
+    one = findings.read([runs.write(tmp_path / "one", whole, importances=importances)])
+    same = ["method", "rmse", "low", "high", "rank", "n_results"]
+    pd.testing.assert_frame_equal(both.boards.board()[same], one.boards.board()[same])
+    pd.testing.assert_frame_equal(both.shares, one.shares)
+    assert len(both.scores) == len(whole)
+    assert len(both.missing) == len(runs.missing())
+    assert len(both.balance) == len(runs.balance())
+    # A run with itself is that run.
+    assert len(findings.read([folders[0], folders[0]]).scores) == len(parts[0])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("rmse", 0.5, r"with rmse 0\.\d+ and 0\.5"),
+        ("learnt", 0.9, r"with learnt 0\.95 and 0\.9"),
+        ("status", "failed", "with status 'done' and 'failed'"),
+        ("method_version", "2", "with method_version '1' and '2'"),
+    ],
+)
+def test_runs_that_say_different_things_of_a_cell_are_refused(runs, tmp_path, column, value, told):
+    scores = runs.scores()
+    other = scores.copy()
+    here = (scores["method"] == "uniform") & (scores["scenario"] == "xor") & (scores["model"] == "net")
+    other.loc[here, column] = value
+    folders = [runs.write(tmp_path / name, rows) for name, rows in (("a", scores), ("b", other))]
     with pytest.raises(
-        ValueError, match=r"must not share a cell.*alpha on paper-F0, oracle, seed 0 in .*a and"
+        ValueError,
+        match=rf"must say the same where they share .*uniform on xor, net, seed 0 in .*a.*b, {told}: ",
     ):
-        findings.read(runs)
-    with pytest.raises(ValueError, match="must not share a cell"):
-        findings.read([runs[0], runs[0]])
+        findings.read(folders)
+
+
+def test_one_run_that_says_something_twice_is_refused(runs, tmp_path):
+    scores = runs.scores()
+    with pytest.raises(
+        ValueError, match=r"must say the same .*alpha on paper-F0, oracle, seed 0 in .*a and in"
+    ):
+        findings.read([runs.write(tmp_path / "a", pd.concat([scores, scores[:1]]))])
+
+
+def test_runs_of_unlike_size_are_reported_with_a_warning(runs, tmp_path):
+    place = {"scenario": "xor", "images": "phantom", "features": "anatomy", "model": "net"}
+    folders = [
+        runs.write(
+            tmp_path / name,
+            runs.scores(cases=["xor"], methods={name: "gradient"}),
+            manifest={"settings": [{**place, "n_patients": n, "n_explained": 500}]},
+        )
+        for name, n in (("a", 16000), ("b", 300))
+    ]
+    (told,) = findings.read(folders).warnings
+    assert told.startswith("These runs differ in the number of patients: 16000 and 300 for xor on net.")
+    assert not findings.read(folders[:1]).warnings
 
 
 def test_a_cell_done_in_one_run_and_failed_in_another_is_refused(runs, tmp_path):
@@ -489,7 +626,8 @@ def test_a_cell_done_in_one_run_and_failed_in_another_is_refused(runs, tmp_path)
         for name, rows in (("a", scores[scores["method"] != "gamma"]), ("b", again))
     ]
     with pytest.raises(
-        ValueError, match=r"must not share a cell.*beta on xor, oracle, seed 0 in .*a and in .*b:"
+        ValueError,
+        match=r"must say the same where.*beta on xor, oracle, seed 0 in .*a and in .*b, with status",
     ):
         findings.read(folders)
     both = pd.concat([scores[scores["method"] == "alpha"], again])  # of one run, and no other's

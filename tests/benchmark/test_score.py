@@ -190,11 +190,12 @@ def test_truths_within_their_standard_error_are_tied():
 
 @given(st.permutations([0, 1, 2, 3]))
 def test_standard_errors_do_not_depend_on_the_order_of_items(order):
-    # two equal truths, one of them uncertain: whichever is met first, both tie with 0.5 (1.96 · 0.15 > 0.2)
+    # two equal truths, one of them uncertain: the other is known exactly, and is not 0.5
     truth, error = np.array([0.5, 0.3, 0.3, 0.0])[order], np.array([0, 0.15, 0, 0])[order]
     estimate = np.array([0.2, 0.4, 0.3, 0.1])[order]
-    assert score.rbo(truth, estimate, truth_standard_error=error) == 1
-    assert score.rbo(truth, estimate) < 1
+    # order 1 2 0 3 against 0 (1 2) 3: X = 0, 1, 3, 4; p = ¾: 3/16 · ½ + 9/64 + 27/64
+    assert score.rbo(truth, estimate, truth_standard_error=error) == pytest.approx(21 / 32)
+    assert score.rbo(truth, truth, truth_standard_error=error) == 1
 
 
 def test_nearly_equal_values_are_tied():
@@ -436,7 +437,12 @@ def test_standard_errors_broadcast():
         ([1, 0], [-np.inf, 1], r"The 'estimate' must be finite\. Got -inf"),
         ([np.inf, 0], [1, 0], r"The 'truth' must be finite\. Got inf"),
         ([1, -0.25], [1, 0], r"The 'truth' must not be negative\. Got -0\.25; only an estimate"),
-        ([1, 0], {"axial": 1}, r"The 'estimate' must be numbers .* Got \{'axial': 1\}; pass a list"),
+        ([1, 0], {"axial": 1}, r"The 'estimate' must match the 'truth', shape \(2,\)\. Got shape \(1,\)"),
+        (
+            [1, 0],
+            {"axial": "much", "labs": 0},
+            r"The 'estimate' must be numbers .* Got \{'axial': .*; pass a",
+        ),
     ],
 )
 def test_metrics_refuse_what_they_cannot_score(metric, truth, estimate, message):

@@ -1,10 +1,14 @@
+import io
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from benchmark import score, table
+from benchmark.report.latex import leaderboard_latex
+from benchmark.report.text import leaderboard_markdown, leaderboard_table
 from benchmark.store import Result
 
 NAMES = ("a", "b", "c", "d")
@@ -155,6 +159,42 @@ def test_a_truth_that_is_one_tie_is_left_out_of_the_corrected_mean():
     expected = (score.rbo([1, 0, 0, 0], [0, 0, 0, 1]) - chance) / (1 - chance)
     assert table.leaderboard(rows)["rbo_corrected"][0] == pytest.approx(expected)
     assert list(rows["informative"]) == [0, 1]
+
+
+def test_every_row_has_the_chance_of_its_own_truths():
+    tied = result("tied", (0, 0, 0, 1), truth=(0.25,) * 4, scenario="paper-F6")
+    ordered = [result(name, (0, 0, 0, 1)) for name in ("tied", "ordered")]
+    board = table.leaderboard(table.scores([tied, *ordered])).set_index("method")
+    chance = score.rbo_chance([1, 0, 0, 0])
+    assert board.loc["ordered", "rbo_chance"] == pytest.approx(chance)
+    assert board.loc["tied", "rbo_chance"] == pytest.approx((chance + 1) / 2)
+
+
+@pytest.mark.parametrize("show", ["terminal", "markdown", "latex"])
+def test_every_leaderboard_shows_the_chance_of_each_row(show):
+    rows = table.scores(
+        [result("low", (0, 0, 0, 1)), result("high", (1, 0, 0, 0), truth=(0.4, 0.3, 0.2, 0.1))]
+    )
+    board = table.leaderboard(rows)
+    if show == "terminal":
+        console = Console(width=80, file=io.StringIO())
+        console.print(leaderboard_table(board, title=""))
+        text = console.file.getvalue()
+    elif show == "latex":
+        text = leaderboard_latex(board, made_by="", caption="", label="")
+    else:
+        frames = (
+            rows,
+            table.shares([]),
+            table.case_errors(rows),
+            table.fidelity(rows),
+            table.by_estimand(rows),
+        )
+        text = leaderboard_markdown(board, *frames, title="", command="")
+    lines = {row["method"]: f"{row['rbo_chance']:.3f}" for row in board.to_dict(orient="records")}
+    assert len(set(lines.values())) == 2
+    for method, chance in lines.items():
+        assert any(method in line and chance in line for line in text.splitlines())
 
 
 def test_importances_are_normalised_and_long():

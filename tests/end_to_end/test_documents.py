@@ -2,9 +2,11 @@
 
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -119,6 +121,29 @@ def test_the_workflow_for_a_ci_holds_a_method_to_its_baseline(tmp_path, monkeypa
         assert ended.value.code == 0, capsys.readouterr()
     assert (tmp_path / "junit.xml").is_file()
     assert "2 " in (tmp_path / "summary.md").read_text()
+
+
+def test_the_tables_of_the_documents_are_those_of_the_scores_that_are_committed():
+    script = ROOT / "results" / "reference" / "readme.py"
+    found = subprocess.run(  # noqa: S603 - the project's own
+        [sys.executable, script, "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, f"run 'python {script.relative_to(ROOT)}':\n{found.stdout}{found.stderr}"
+
+
+def test_every_row_of_the_leaderboard_has_a_chance_of_its_own():
+    block = README.partition("<!-- leaderboard -->")[2].partition("<!-- /leaderboard -->")[0]
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in block.splitlines()
+        if line.startswith("|")
+    ]
+    own = pd.read_csv(ROOT / "results" / "reference" / "paper-phantom" / "scores.csv")
+    own = own[(own["model"] == "hybrid") & (own["estimand"] == own["targets"].replace("control", "gradient"))]
+    chance = own.groupby("method")["rbo_chance"].mean()
+    assert len({row[head.index("chance RBO")] for row in rows}) > 1
+    for row in rows:
+        assert row[head.index("chance RBO")] == f"{chance[row[0]]:.3f}", row[0]
 
 
 def test_the_page_on_truths_names_them_all():

@@ -1,4 +1,4 @@
-"""The critical-difference diagram: average ranks, and which methods cannot be told apart."""
+"""The critical-difference diagram: average ranks, and among which methods no difference is found."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BAR = {"color": PALETTE.series[0], "linewidth": 2.2, "solid_capstyle": "butt"}
 def draw_critical_difference(groups: Groups, *, heading: str = "", width: float = PAGE) -> Figure:
     """Return the diagram of Demšar (2006), "Statistical comparisons of classifiers over multiple data sets".
 
-    Methods stand at their average rank, 1 the best; a bar joins those of which no two differ. Pairs are
-    tested one by one with Holm's correction (see ``statistics.critical_difference``), so that there is no
-    single critical difference to show. With many methods the diagram lies on its side: a row a method, the
-    bars to the right of the ranks.
+    Methods stand at their average rank, 1 the best; a bar joins those among which no difference is found.
+    Pairs are tested one by one with Holm's correction (see ``statistics.critical_difference``), so that there
+    is no single critical difference to show. With many methods the diagram lies on its side: a row a method,
+    the bars to the right of the ranks.
 
     Args:
         groups: from ``statistics.critical_difference``.
@@ -46,7 +46,7 @@ def draw_critical_difference(groups: Groups, *, heading: str = "", width: float 
 def _caption(groups: Groups) -> str:
     test = groups.friedman
     p = f"p = {test.p:.2g}" if test.p >= 1e-4 else "p < 0.0001"
-    bars = "Bars join methods of which no two differ (pairs, Holm's correction)."
+    bars = "Bars join methods among which no difference is found (pairs, Holm's correction)."
     return (
         f"Average rank over {test.n_scenarios} scenarios, 1 is best. Friedman's test of equal ranks: χ² = "
         f"{test.statistic:.1f}, {p}. {bars if groups.groups else 'All methods differ (Holm).'}"

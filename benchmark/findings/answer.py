@@ -192,7 +192,7 @@ def _on_other_scenarios(contest: Contest) -> str:
     if contest.scenario_pairs is None:
         return f"Whether the order holds on other scenarios is not known: {contest.no_groups}."
     first = contest.methods[0]
-    if _n_pairs(contest) * 2.0 ** (1 - contest.n_scenarios) > _LEVEL:
+    if _n_compared(contest) * 2.0 ** (1 - contest.n_scenarios) > _LEVEL:
         them = f"{len(contest.methods)} methods" if len(contest.methods) > 2 else "two methods"
         return (
             f"Whether the order holds on other scenarios like these cannot be decided: with "
@@ -223,7 +223,7 @@ def _place(contest: Contest) -> str:
 def _over(contest: Contest) -> str:
     n = contest.n_seeds if contest.over == "seeds" else contest.n_scenarios
     test = "paired t test" if contest.over == "seeds" else "Wilcoxon's test"
-    if _n_pairs(contest) > 1:
+    if _n_compared(contest) > 1:
         test += "s"
     elif contest.over == "seeds":
         test = f"a {test}"
@@ -231,12 +231,13 @@ def _over(contest: Contest) -> str:
 
 
 def _correction(contest: Contest) -> str:
-    n = _n_pairs(contest)
-    return f", Holm's correction for {n} pairs" if n > 1 else ""
+    n = _n_compared(contest)
+    return f", corrected for {n} comparisons with the best" if n > 1 else ""
 
 
-def _n_pairs(contest: Contest) -> int:
-    return len(contest.methods) * (len(contest.methods) - 1) // 2
+def _n_compared(contest: Contest) -> int:
+    """Return how many comparisons with the best there are; see ``statistics.beside_the_best``."""
+    return len(contest.methods) - 1
 
 
 def _error(contest: Contest, method: str) -> str:

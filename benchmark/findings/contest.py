@@ -19,6 +19,7 @@ from benchmark.findings.cells import Choice, choose
 from benchmark.statistics import (
     MARGIN,
     Groups,
+    beside_the_best,
     compare_methods,
     critical_difference,
     error_shares,
@@ -109,21 +110,22 @@ class Contest:
     def standings(self, pairs: pd.DataFrame | None) -> dict[str, Standing]:
         """Return how each other method stands to the first by tests of pairs, in order.
 
+        See ``statistics.beside_the_best``.
+
         Args:
             pairs: `pairs` or `scenario_pairs`; nothing stands where there are none.
         """
         if pairs is None or not self.methods:
             return {}
         first = self.methods[0]
+        shown = beside_the_best(pairs, first)
         found = {}
         for row in pairs.to_dict(orient="records"):
             if first in (row["better"], row["worse"]):
                 ends = (-row["high"], -row["low"]) if row["better"] == first else (row["low"], row["high"])
                 other = row["worse"] if row["better"] == first else row["better"]
                 sign = -1 if row["better"] == first else 1
-                found[other] = Standing(
-                    sign * row["difference"] + 0.0, *ends, bool(row["differs"]), bool(row["within"])
-                )
+                found[other] = Standing(sign * row["difference"] + 0.0, *ends, *shown[other])
         return {name: found[name] for name in self.methods if name in found}
 
     def undecided(self, pairs: pd.DataFrame | None) -> tuple[str, ...]:

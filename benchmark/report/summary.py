@@ -66,8 +66,8 @@ def summary_markdown(findings: Findings) -> str:
     if any(contest.standings(contest.main_pairs) for contest in findings.contests.values()):
         parts.append(
             f"Worse: a test finds that the method errs more. Within {MARGIN:g} of the best: two one-sided t "
-            "tests show that the difference is below that. Not decided: neither is shown. Each after Holm's "
-            "correction for all pairs, level 0.05; intervals are of a pair alone."
+            "tests show that the difference is below that. Not decided: neither is shown. Corrected for the "
+            "comparisons with the best (Hsu 1984), level 0.05; intervals are of a pair alone."
         )
     if len(agreement.errors):
         means = agreement.ranks.mean(axis=1)

@@ -8,6 +8,7 @@ says what to do with it.
 from benchmark.statistics.comparisons import (
     Groups,
     average_ranks,
+    beside_the_best,
     compare_methods,
     critical_difference,
     friedman,
@@ -35,6 +36,7 @@ __all__ = [
     "Interval",
     "RankStability",
     "average_ranks",
+    "beside_the_best",
     "compare_methods",
     "critical_difference",
     "error_shares",

@@ -86,7 +86,8 @@ def compare_methods(
     Returns:
         One row a pair: ``better``, ``worse`` (in this order of the mean; of equals, as in the table),
         ``difference`` (better − worse, of pooled RMSE or mean RBO), its 95 % interval ``low`` to ``high`` (of
-        the pair alone, not corrected), ``p``, ``p_holm`` and ``differs``; ``p_within_holm`` and ``within``.
+        the pair alone, not corrected), ``p``, ``p_holm`` and ``differs``; ``p_within``, ``p_within_holm`` and
+        ``within``.
 
     Raises:
         ValueError: if the table has gaps and `gaps` does not say what to do, or an argument is no choice.
@@ -127,9 +128,34 @@ def _compare(cells: Grid, *, metric: Metric, test: Test, level: float, margin: f
     frame = pd.DataFrame(rows, columns=columns)
     frame["p_holm"] = holm(frame["p"].to_numpy(float))
     frame["differs"] = frame["p_holm"] < level
-    frame["p_within_holm"] = holm(frame.pop("p_within").to_numpy(float))
+    frame["p_within_holm"] = holm(frame["p_within"].to_numpy(float))
     frame["within"] = frame["p_within_holm"] < level
     return frame
+
+
+def beside_the_best(pairs: pd.DataFrame, first: str, *, level: float = 0.05) -> dict[str, tuple[bool, bool]]:
+    """Return of each method whether it is shown to be worse than the best, and to be near the first.
+
+    Which of m methods is the best is not known. A method is worse than it where it is worse than *any* other,
+    each test at level / (m − 1): whichever the best is, only its own m − 1 comparisons can make such a claim
+    false (multiple comparisons with the best; Hsu 1984, "Constrained simultaneous confidence intervals for
+    multiple comparisons with the best"). That is far fewer than all pairs. Nearness is to the method of least
+    error, at the same level; that it was chosen for its score makes others look farther from it, not nearer.
+
+    Args:
+        pairs: from `compare_methods`.
+        first: the method of least error.
+        level: of all claims of one kind together.
+    """
+    names = dict.fromkeys([*pairs["better"], *pairs["worse"]])
+    each = level / max(len(names) - 1, 1)
+    worse, near = dict.fromkeys(names, False), dict.fromkeys(names, False)
+    for row in pairs.to_dict(orient="records"):
+        better, other = row["better"], row["worse"]
+        worse[other] |= bool(row["p"] < each)
+        if first in (better, other):
+            near[other if better == first else better] = bool(row["p_within"] < each)
+    return {name: (worse[name], near[name]) for name in names}
 
 
 def _apart(first: Array, second: Array, *, metric: Metric, test: Test, unseen: float) -> Difference:

@@ -1,9 +1,13 @@
 """Whether two methods are shown to be within a margin: against closed forms, and how often it errs."""
 
+from itertools import combinations
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.statistics import beside_the_best
 from benchmark.statistics.equivalence import MARGIN, Difference, difference, equivalence_p
 
 
@@ -58,3 +62,36 @@ def test_a_difference_of_the_margin_is_seldom_called_less(over_seeds, level):
         covered += low <= MARGIN <= high
     assert called / n <= 0.065
     assert covered / n >= 0.92
+
+
+def test_comparisons_with_the_best_by_hand():
+    """Three methods, so each test at 0.025: b is told from a, and near it; of c nothing is shown."""
+    pairs = pd.DataFrame(
+        {
+            "better": ["a", "a", "b"],
+            "worse": ["b", "c", "c"],
+            "p": [0.02, 0.03, 0.9],
+            "p_within": [0.01, 0.4, 0.001],
+        }
+    )
+    assert beside_the_best(pairs, "a") == {"a": (False, False), "b": (True, True), "c": (False, False)}
+    # Who is worse than anybody is worse than the best, whoever that is.
+    pairs.loc[2, "p"] = 0.024
+    assert beside_the_best(pairs, "a")["c"] == (True, False)
+
+
+def test_the_best_is_seldom_called_worse():
+    """Ten methods that err alike: one of them is called worse in at most 5 % of the tables."""
+    rng = np.random.default_rng(0)
+    names, wrong = [f"m{place}" for place in range(10)], 0
+    for _ in range(400):
+        errors = rng.normal(0, 1, (10, 24))
+        rows = []
+        for one, other in combinations(range(10), 2):
+            gap = errors[one] - errors[other]
+            p = stats.ttest_1samp(gap, 0).pvalue
+            order = (one, other) if gap.mean() <= 0 else (other, one)
+            rows.append([*(names[place] for place in order), p, 1.0])
+        pairs = pd.DataFrame(rows, columns=["better", "worse", "p", "p_within"])
+        wrong += beside_the_best(pairs, "m0")["m0"][0]  # any of them is the best; say it is the first
+    assert wrong / 400 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 import synthetic
+from methods.guard import guarded
 from synthetic.options import with_options
 from synthetic.types import Samples
 
@@ -174,7 +175,8 @@ class Method:
         """Run the method on a model and samples.
 
         Args:
-            model: in evaluation mode.
+            model: in evaluation mode. It gets copies of what the method hands it: what it does in place
+                changes nothing here.
             samples: float32 inputs; labels only matter to methods that declare them.
             rng: source of all randomness.
             retrain: trains the model anew on some modalities; only for methods that declare it.
@@ -191,6 +193,7 @@ class Method:
             )
         if self.needs_training and retrain is None:
             raise NotApplicableError("trains networks anew, and this model cannot be trained")
+        model = guarded(model)
         given = samples if self.needs_labels else samples.without_labels()
         if self.components:
             children = rng.spawn(len(self.components))
@@ -201,7 +204,7 @@ class Method:
                     for component, child in zip(self.components, children, strict=True)
                 },
             )
-        extra = {"retrain": retrain} if self.needs_training else {}
+        extra = {"retrain": lambda names: guarded(retrain(names))} if self.needs_training and retrain else {}
         return self._aggregate(model, samples, self.function(model, given, rng, **extra, **self.options))
 
     def combine(self, model: FusionModel, parts: Mapping[str, Attribution]) -> Attribution:

@@ -29,7 +29,10 @@ _ELEMENTWISE = """
     minimum abs absolute exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal square sin cos tan atan
     arctan sinh cosh asinh erf pow rpow rtruediv rdiv
 """
-_PRODUCTS = "mul multiply rmul imul matmul rmatmul mm bmm mv dot einsum bilinear linear"
+_PRODUCTS = """
+    mul multiply rmul imul matmul rmatmul mm bmm mv dot einsum bilinear linear addmm addmv addr addbmm baddbmm
+    addcmul inner outer ger tensordot kron conv1d conv2d conv3d
+"""
 _JOINT = """
     div divide true_divide truediv itruediv glu softmax softmin log_softmax logsumexp layer_norm rms_norm
     group_norm normalize norm vector_norm prod scaled_dot_product_attention multi_head_attention_forward
@@ -46,8 +49,10 @@ _CASTS = frozenset(("to", "type", "type_as", "float", "double"))
 
 # Points of the Gauss–Legendre sum for operations that join their inputs smoothly.
 _POINTS = 32
-# Changes below this share of the input's size are rounding for the most part: the derivative stands in.
+# Changes below this share of the input's or output's size are rounding for the most part: the derivative stands in.
 _SMALL = 1e-4
+# Changes above this share of the output's size are no rounding.
+_JUMP = 1e-2
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,8 @@ def secant(operation: Operation, reference: Sequence[Tensor], reference_output: 
     """
     if operation.kind == "elementwise":
         return _rescale(operation, reference[0], reference_output)
-    # One point is exact where the derivative is linear on the line.
-    n_points = 1 if operation.kind == "product" else _POINTS
+    # Of a product of k factors the derivative on the line is a polynomial of degree k − 1.
+    n_points = -(-len(operation.inputs) // 2) if operation.kind == "product" else _POINTS
     nodes, weights = np.polynomial.legendre.leggauss(n_points)
 
     def backward(gradient: Tensor) -> list[Tensor]:
@@ -136,9 +141,12 @@ def secant(operation: Operation, reference: Sequence[Tensor], reference_output: 
 
 def _rescale(operation: Operation, reference: Tensor, reference_output: Tensor) -> Backward:
     value = operation.inputs[0]
-    change = value - reference
-    small = change.abs() <= _SMALL * (1 + value.abs())
-    slope = (operation.output - reference_output) / torch.where(small, 1.0, change)
+    change, change_after = value - reference, operation.output - reference_output
+    after = torch.maximum(operation.output.abs(), reference_output.abs())
+    # A change that is mostly rounding, on the way in or out, and has not become a jump.
+    small = change.abs() <= _SMALL * torch.maximum(torch.maximum(value.abs(), reference.abs()), after)
+    small &= change_after.abs() <= _JUMP * after
+    slope = change_after / torch.where(small, 1.0, change)
     if small.any():
         exact = derivative(operation, [value], torch.ones_like(operation.output))[0]
         slope = torch.where(small, exact, slope)

@@ -135,6 +135,7 @@ class Bench:
             importances_se=dict(said.standard_error),
             **finer,
             fidelity=asdict(self.learnt),
+            flags=list(said.flags),
             model_calls=said.model_calls,
             seconds=round(said.seconds, 4),
         )
@@ -271,7 +272,7 @@ class Bench:
                 attribution = method.combine(
                     metered,
                     {
-                        component.name: Attribution(part.importances)
+                        component.name: Attribution(part.importances, flags=tuple(part.flags))
                         for component, part in zip(method.components, parts, strict=True)
                     },
                 )

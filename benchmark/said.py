@@ -25,6 +25,7 @@ class Said:
         features: table → one raw value a column, where the method yields them.
         interactions: two modalities and their raw interaction each, where the method yields them.
         pixels: image → float32 relevance ``[m, height, width]`` of the first m samples, where it yields it.
+        flags: what a reader must know of it, a sentence each.
     """
 
     importances: Mapping[str, float] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Said:
     features: Mapping[str, list[float]] = field(default_factory=dict)
     interactions: list[tuple[str, str, float]] = field(default_factory=list)
     pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -66,6 +68,7 @@ class Said:
                 name: np.asarray(maps)[:n_maps].astype(np.float32)
                 for name, maps in attribution.pixels.items()
             },
+            flags=list(attribution.flags),
         )
 
     def packed(self) -> dict[str, Any]:

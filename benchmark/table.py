@@ -65,6 +65,7 @@ def scores(results: Sequence[Result]) -> pd.DataFrame:
     frame["learnt"] = [learnt(result) for result, _ in pairs]
     frame["model_calls"] = [result.model_calls for result, _ in pairs]
     frame["seconds"] = [result.seconds for result, _ in pairs]
+    frame["flags"] = ["; ".join(result.flags) for result, _ in pairs]
     return frame[[*(column for column in frame if column not in _LAST), *_LAST]]
 
 

@@ -95,6 +95,8 @@ class Attribution:
             the method yields it; the sign is of no account.
         interactions: two modality names, in the model's order → raw interaction, where the method yields it.
         standard_error: modality → standard error of its importance, where the method knows it.
+        flags: what a reader must know of the result, a short sentence each: what the method claims and does
+            not hold here. It counts all the same.
     """
 
     modalities: Mapping[str, float] = field(default_factory=dict)
@@ -102,6 +104,20 @@ class Attribution:
     pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
     interactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
     standard_error: Mapping[str, float] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """What a method returns, with what a reader must know of it.
+
+    Attributes:
+        values: local attributions, or whatever else a method may return.
+        flags: see `Attribution`.
+    """
+
+    values: Any
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +129,7 @@ class Method:
         function: ``(model, samples, rng, **options)`` (and ``retrain`` as a keyword, where it needs training)
             → local attributions ``[m, d]`` of all or some of the
             samples, or global values ``[d]``, over the fusion features; or modality → value; or an
-            Attribution.
+            Attribution; or one of these, `Flagged`.
         estimand: the truth that it targets, one of ``TARGETS``.
         version: changes when its results change.
         citation: where it comes from.
@@ -209,9 +225,14 @@ class Method:
 
     def combine(self, model: FusionModel, parts: Mapping[str, Attribution]) -> Attribution:
         """Return the combination of component results that are already there."""
-        return self._aggregate(model, None, self.function(parts, **self.options))
+        found = self._aggregate(model, None, self.function(parts, **self.options))
+        inherited = [f"{name}: {flag}" for name, part in parts.items() for flag in part.flags]
+        return replace(found, flags=(*found.flags, *inherited))
 
     def _aggregate(self, model: FusionModel, samples: Samples | None, raw: object) -> Attribution:
+        if isinstance(raw, Flagged):
+            found = self._aggregate(model, samples, raw.values)
+            return replace(found, flags=(*found.flags, *raw.flags))
         if isinstance(raw, Attribution):
             return self._checked(model, raw, samples)
         if isinstance(raw, Mapping):

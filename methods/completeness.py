@@ -33,18 +33,22 @@ def missed(total: Tensor, change: Tensor, rounding: Tensor | float = 0.0) -> Ten
     return torch.where(error == 0, 0.0, error / scale)
 
 
-def missed_together(total: Tensor, change: Tensor, error: Tensor | float = 0.0) -> float:
-    """Return the share of the changes that contributions miss, over all samples: root mean squares.
+def flags(total: Tensor, change: Tensor, error: Tensor | float = 0.0) -> tuple[str, ...]:
+    """Return what a result carries whose contributions do not add up: how much is missed; else nothing.
+
+    Of all samples together, Σ |missed| / Σ |change|: 1 where nothing is divided that should be. Relative to
+    the sum, and so to no scale of the outputs.
 
     Args:
         total: a sample's contributions, summed ``[n]``.
         change: what they divide ``[n]``.
-        error: standard error of the difference, where the contributions are estimates ``[n]``.
+        error: what of a difference rounding or chance explain ``[n]``.
     """
     total, change = total.double(), change.double()
-    miss = ((total - change).square() - torch.as_tensor(error).double().square()).mean().clamp_min(0)
-    size = change.square().mean()
-    return float(torch.where(miss == 0, 0.0, (miss / size).sqrt()))
+    miss = ((total - change).abs() - error).clamp_min(0).sum()
+    if float(miss) <= TOLERANCE * float(change.abs().sum()):
+        return ()
+    return (f"completeness missed by {float(miss / change.abs().sum()):.1%}",)
 
 
 def rounding_of(contributions: Tensor, *compared: Tensor) -> Tensor:

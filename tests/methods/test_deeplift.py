@@ -184,7 +184,7 @@ def test_of_one_layer_it_is_integrated_gradients(kit, rng):
     model = kit.table_model({"a": 3}, kit.head_binary(lambda x: torch.tanh(x @ weights) * 3))
     samples = model.samples(torch.randn(30, 3, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close(
-        deeplift(model, samples, rng), integrated_gradients(model, samples, rng), atol=1e-5, rtol=1e-4
+        deeplift(model, samples, rng), integrated_gradients(model, samples, rng).values, atol=1e-5, rtol=1e-4
     )
 
 

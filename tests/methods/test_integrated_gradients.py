@@ -23,7 +23,7 @@ def test_it_agrees_with_captum(kit, rng, reference, n_classes):
     theirs = captum.attr.IntegratedGradients(probabilities(model)).attribute(
         features, baselines=start.expand_as(features), target=target, n_steps=50, method="gausslegendre"
     )
-    found = integrated_gradients(model, samples, rng, reference=reference)
+    found = integrated_gradients(model, samples, rng, reference=reference).values
     assert float(theirs.abs().max()) > 0.05
     torch.testing.assert_close(found, theirs.float(), atol=2e-6, rtol=1e-4)
 
@@ -31,7 +31,7 @@ def test_it_agrees_with_captum(kit, rng, reference, n_classes):
 def test_values_add_up_to_the_change_of_the_probability(kit, rng):
     model = kit.table_model({"a": 3}, kit.head_binary(lambda x: torch.sin(x[:, 0]) * x[:, 1] + x[:, 2] ** 2))
     x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
-    found = integrated_gradients(model, model.samples(x), rng)
+    found = integrated_gradients(model, model.samples(x), rng).values
     p = probabilities(model)
     change = p(x)[:, 1] - p(x.mean(0, keepdim=True))[0, 1]
     torch.testing.assert_close(found.sum(1), change, atol=2e-6, rtol=0)
@@ -44,10 +44,10 @@ def test_a_linear_probability_in_closed_form(kit):
     centred = weights * (x - x.mean(0))
     options = {"model": model, "samples": model.samples(x)}
     torch.testing.assert_close(
-        integrated_gradients(**options, rng=np.random.default_rng(0), n_steps=1), centred, atol=1e-6, rtol=0
+        integrated_gradients(**options, rng=np.random.default_rng(0), n_steps=1).values, centred, atol=1e-6, rtol=0
     )
     # A sample's references are the others: their mean lies n / (n − 1) times as far away.
-    found = expected_gradients(**options, rng=np.random.default_rng(0), n_draws=20_000)
+    found = expected_gradients(**options, rng=np.random.default_rng(0), n_draws=20_000).values
     torch.testing.assert_close(found, centred * 40 / 39, atol=1e-3, rtol=0)
 
 
@@ -70,7 +70,7 @@ def test_expected_gradients_are_the_mean_over_references_of_captums_integrated_o
     )
     runs = torch.stack(
         [
-            expected_gradients(model, samples, np.random.default_rng(seed), n_draws=1000).double()
+            expected_gradients(model, samples, np.random.default_rng(seed), n_draws=1000).values.double()
             for seed in range(20)
         ]
     )
@@ -83,8 +83,8 @@ def test_expected_gradients_are_the_mean_over_references_of_captums_integrated_o
 def test_one_sample_alone_has_nothing_to_differ_from(kit, rng):
     model = kit.network({"a": (4,)})
     samples = kit.samples(model.shapes, n=1)
-    assert float(expected_gradients(model, samples, rng).abs().max()) == 0
-    assert float(integrated_gradients(model, samples, rng).abs().max()) == 0
+    assert float(expected_gradients(model, samples, rng).values.abs().max()) == 0
+    assert float(integrated_gradients(model, samples, rng).values.abs().max()) == 0
 
 
 def test_options_out_of_range_are_errors(network, samples, rng):

@@ -263,7 +263,7 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
     Returns:
         Columns ``model``, ``method``, ``targets``, ``rmse``, ``rmse_sd`` (over seeds), ``skill``, ``rbo``,
         ``rbo_corrected``, ``rbo_p90``, ``rmse_gradient``, ``rmse_oracle``, ``rbo_oracle``, ``model_calls``,
-        ``seconds``, ``n_clipped``, ``n_all_zero``, ``n_failed`` and ``n_skipped``.
+        ``seconds``, ``n_clipped``, ``n_all_zero``, ``n_failed``, ``n_skipped`` and ``n_flagged``.
     """
     if estimand is None:
         table = table.loc[(table["targets"] != PIXELS) & ~table["method"].isin(MAP_CONTROLS)]
@@ -294,6 +294,7 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
                     "n_all_zero": int((main["all_zero"] > 0).sum()),
                     "n_failed": len(failures(group)),
                     "n_skipped": len(skipped(group)),
+                    "n_flagged": len(flagged(group)),
                 }
             )
     frame = pd.DataFrame(rows)
@@ -312,6 +313,14 @@ def failures(table: pd.DataFrame) -> pd.DataFrame:
 def skipped(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a result whose method does not apply to its model or samples."""
     return table[table["status"] == "skipped"].drop_duplicates([*_KEYS, *_SEEDS])
+
+
+def flagged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a result that carries a flag; it counts all the same."""
+    if "flags" not in table:
+        return table.head(0)
+    rows = table[table["flags"].fillna("").astype(str) != ""]
+    return rows.drop_duplicates([*_KEYS, *_SEEDS])
 
 
 def by_estimand(table: pd.DataFrame) -> pd.DataFrame:

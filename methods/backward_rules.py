@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from methods.api import FusionModel, NotApplicableError
+from methods.autograd_graph import nodes
 
 Kind = Literal["elementwise", "product", "joint", "linear"]
 Backward = Callable[[Tensor], Sequence[Tensor | None]]
@@ -43,7 +44,25 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(_JOINT.split(), "joint"),
 }
 _DIVISIONS = frozenset(("div", "divide", "true_divide", "truediv", "itruediv"))
-_LINEAR = frozenset(("linear", "matmul", "mm", "mv"))
+_LINEAR = frozenset(
+    """linear matmul mm mv bmm dot inner einsum tensordot addmm addmv addbmm baddbmm conv1d conv2d conv3d
+    bilinear""".split()
+)
+_LEAVE_TORCH = frozenset(("numpy", "tolist", "array"))
+
+# What autograd calls the operations that relevance passes as slopes do: sums, copies, choices of entries …
+_PASSES = frozenset(
+    """_Ruled AccumulateGrad Add Sub Rsub Neg Sum Mean Alias Clone Copy ToCopy CopySlices CopyBackwards View
+    UnsafeView ReshapeAlias Reshape AsStrided Expand Repeat RepeatInterleave T Transpose Permute Squeeze
+    Unsqueeze Select Slice Split SplitWithSizes Unbind Cat Stack Index IndexSelect IndexAdd IndexPut IndexFill
+    Gather Scatter ScatterAdd Take Flip Roll Rot90 ConstantPadNd Cumsum Diagonal Diag Tril Triu Trace Unfold
+    Fill Where MaskedFill MaskedSelect MaskedScatter Max Min Amax Amin Sort Topk Kthvalue Median Nanmedian
+    Cummax Cummin MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D AdaptiveMaxPool3D AvgPool2D
+    AvgPool3D AdaptiveAvgPool2D AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D UpsampleLinear1D UpsampleBilinear2D
+    UpsampleNearest1D UpsampleNearest2D ReflectionPad1D ReflectionPad2D ReplicationPad1D ReplicationPad2D
+    NativeBatchNorm""".split()
+)
+_SCALES = frozenset(("Mul", "Div"))  # where one factor alone depends on the features
 _COMPARISONS = frozenset(("ge", "gt", "le", "lt", "greater", "greater_equal", "less", "less_equal"))
 _CASTS = frozenset(("to", "type", "type_as", "float", "double"))
 
@@ -89,21 +108,35 @@ def ruled_logits(model: FusionModel, features: Tensor, rule: Rule, *, linear: bo
         model: the model; ``classify`` is called once.
         features: ``[n, d]``, requiring gradients.
         rule: what is done on the way back through each operation.
-        linear: ask the rule at products with weights too.
+        linear: ask the rule at products with weights too. Then whatever is not asked about must be linear, or
+            choose entries.
 
     Raises:
-        NotApplicableError: if the classifier does not compute with torch functions on what it is given.
+        NotApplicableError: if the classifier does not compute with torch functions on what it is given, or
+            an operation that needs a rule was out of sight.
     """
     watched = _watched(rule, linear=linear)
     with torch.enable_grad():
         # A copy, as a classifier may change what it is given, and a leaf must not change.
         logits = model.classify(features.clone().as_subclass(watched))
         if not isinstance(logits, watched) or not logits.requires_grad:
-            raise NotApplicableError(
-                "needs to see the operations of the classifier, which hides them "
-                "(compiled, scripted, or computed outside of torch)"
-            )
-        return logits.as_subclass(Tensor)
+            raise _hidden()
+        found = logits.as_subclass(Tensor)
+    if linear:
+        for name, n_inputs in nodes(found, features):
+            if name not in _PASSES and not (name in _SCALES and n_inputs == 1):
+                raise NotApplicableError(
+                    f"has no rule for {name!r} in a classifier, an operation that it knows of by its slope alone "
+                    "(scripted, traced, or of a kind that it does not know)"
+                )
+    return found
+
+
+def _hidden() -> NotApplicableError:
+    return NotApplicableError(
+        "needs to see the operations of the classifier, which hides them "
+        "(compiled, scripted, or computed outside of torch)"
+    )
 
 
 def secant(operation: Operation, reference: Sequence[Tensor], reference_output: Tensor) -> Backward:
@@ -189,6 +222,8 @@ def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:
         ) -> Any:
             kwargs = kwargs or {}
             name = getattr(func, "__name__", "").strip("_")
+            if name in _LEAVE_TORCH:
+                raise _hidden()
             if name in _COMPARISONS:
                 answer = super().__torch_function__(func, types, args, kwargs)
                 seen = _see(cls, func, args, kwargs)

@@ -234,7 +234,9 @@ def _cells(board: pd.DataFrame, columns: Iterable[str]) -> list[list[str]]:
         **dict.fromkeys(("model", "method", "targets"), str),
         "model_calls": lambda value: f"{value:,.0f}" if value == value else "–",  # noqa: PLR0124 - NaN
         "seconds": lambda value: number(value, 2),
-        **dict.fromkeys(("n_clipped", "n_all_zero", "n_failed", "n_skipped", "n_flagged"), lambda value: str(int(value))),
+        **dict.fromkeys(
+            ("n_clipped", "n_all_zero", "n_failed", "n_skipped", "n_flagged"), lambda value: str(int(value))
+        ),
     }
     return [
         [formats.get(column, number)(row[column]) for column in columns]

@@ -44,7 +44,10 @@ def test_a_linear_probability_in_closed_form(kit):
     centred = weights * (x - x.mean(0))
     options = {"model": model, "samples": model.samples(x)}
     torch.testing.assert_close(
-        integrated_gradients(**options, rng=np.random.default_rng(0), n_steps=1).values, centred, atol=1e-6, rtol=0
+        integrated_gradients(**options, rng=np.random.default_rng(0), n_steps=1).values,
+        centred,
+        atol=1e-6,
+        rtol=0,
     )
     # A sample's references are the others: their mean lies n / (n − 1) times as far away.
     found = expected_gradients(**options, rng=np.random.default_rng(0), n_draws=20_000).values

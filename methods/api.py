@@ -15,6 +15,7 @@ from torch import Tensor
 
 import synthetic
 from methods.guard import guarded
+from methods.values import NoNumbersError, as_number, as_numbers, by_name
 from synthetic.options import with_options
 from synthetic.types import Samples
 
@@ -235,9 +236,10 @@ class Method:
             return replace(found, flags=(*found.flags, *raw.flags))
         if isinstance(raw, Attribution):
             return self._checked(model, raw, samples)
-        if isinstance(raw, Mapping):
-            return self._checked(model, Attribution({key: float(value) for key, value in raw.items()}))
-        values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
+        named = self._read("values", by_name, raw)
+        if named is not None:
+            return self._checked(model, Attribution(named))
+        values = self._read("values", as_numbers, raw)
         n_features = max(columns.stop for columns in model.groups.values())
         n = 0 if samples is None else len(samples)
         n_rows = len(values) if values.ndim == 2 else 1
@@ -249,7 +251,10 @@ class Method:
             )
         values = values.astype(np.float64)
         if values.ndim == 2:
-            values = np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+                values = (
+                    np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
+                )
         features = {name: values[columns] for name, columns in model.groups.items()}
         totals = {name: float(part.sum()) for name, part in features.items()}
         return self._checked(model, Attribution(totals, features))
@@ -257,6 +262,7 @@ class Method:
     def _checked(
         self, model: FusionModel, attribution: Attribution, samples: Samples | None = None
     ) -> Attribution:
+        attribution = self._as_declared(attribution)
         says_pixels_only = self.estimand == PIXELS and attribution.pixels and not attribution.modalities
         if set(attribution.modalities) != set(model.modalities) and not says_pixels_only:
             raise ValueError(
@@ -269,6 +275,7 @@ class Method:
                 f"Method {self.name!r} must return finite importances. "
                 f"Got {attribution.modalities[bad[0]]} for {bad[0]!r}."
             )
+        self._check_features(model, attribution)
         self._check_pixels(attribution, samples)
         self._check_interactions(model, attribution)
         for name, error in attribution.standard_error.items():
@@ -284,6 +291,40 @@ class Method:
         }
         return replace(attribution, modalities=ordered)
 
+    def _as_declared(self, attribution: Attribution) -> Attribution:
+        """Return an attribution whose fields hold plain numbers and arrays by name."""
+        fields = {
+            **dict.fromkeys(("modalities", "interactions", "standard_error"), as_number),
+            **dict.fromkeys(("features", "pixels"), as_numbers),
+        }
+        return replace(
+            attribution,
+            **{  # pyright: ignore[reportArgumentType]
+                kind: {
+                    name: self._read(f"{kind} of {name!r}", read, value)
+                    for name, value in self._read(kind, _named, getattr(attribution, kind)).items()
+                }
+                for kind, read in fields.items()
+            },
+        )
+
+    def _read(self, what: str, read: Callable[[Any], Any], value: object) -> Any:
+        try:
+            return read(value)
+        except NoNumbersError as error:
+            raise ValueError(
+                f"Method {self.name!r} must return real numbers, none masked or missing: arrays in the order of "
+                f"the model's features, or one value by name. Got {error} (its {what})."
+            ) from None
+
+    def _check_features(self, model: FusionModel, attribution: Attribution) -> None:
+        for name, values in attribution.features.items():
+            if name not in model.modalities or values.ndim != 1 or not np.isfinite(values).all():
+                raise ValueError(
+                    f"Method {self.name!r} must give features of the model's modalities, finite, as an array "
+                    f"of one axis each. Got shape {values.shape} for {name!r}: {values}."
+                )
+
     def _check_pixels(self, attribution: Attribution, samples: Samples | None) -> None:
         inputs = {} if samples is None else samples.inputs
         for name, relevance in attribution.pixels.items():
@@ -297,7 +338,7 @@ class Method:
                     f"Got shape {shape}."
                 )
             # They are kept as float32. NaN is not below anything.
-            if not (np.abs(np.asarray(relevance, dtype=float)) <= np.finfo(np.float32).max).all():
+            if not (np.abs(relevance.astype(float)) <= np.finfo(np.float32).max).all():
                 raise ValueError(
                     f"Method {self.name!r} must return finite pixels. Got NaN or infinity in {name!r}."
                 )
@@ -311,3 +352,10 @@ class Method:
                     f"Method {self.name!r} must give finite interactions of two modalities each, in the "
                     f"order of the model. Got {value} for {pair!r}."
                 )
+
+
+def _named(value: object) -> dict[Any, Any]:
+    named = by_name(value)
+    if named is None:
+        raise NoNumbersError(f"a {type(value).__name__} without names")
+    return named

@@ -374,8 +374,6 @@ BROKEN_MAPS = [
 
 BROKEN = [
     (Method("mistaken", sound, "gradeint"), "estimand_is_known"),
-    (returns_what_is_not_finite, "finite_values"),
-    (speaks_of_others, "finite_values"),
     (finds_nothing, "something_matters"),
     (gives_everyone_something, "ignored_modality"),
     (overwrites_inputs, "inputs_untouched"),
@@ -433,6 +431,11 @@ def test_a_broken_method_is_caught_by_the_check_that_is_meant_for_it_and_by_no_o
     assert sentence.endswith(".")
     assert sentence.count(". ") >= 2  # the rule, what was found, what to do
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("function", [returns_what_is_not_finite, speaks_of_others])
+def test_what_the_contract_refuses_is_told_by_the_check_of_values(function):
+    assert "must give features of the model's modalities, finite" in failed(function)["check_finite_values"]
 
 
 @pytest.mark.parametrize(

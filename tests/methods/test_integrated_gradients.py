@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+import methods
 from methods.integrated_gradients import expected_gradients, integrated_gradients
 
 
@@ -97,3 +98,48 @@ def test_options_out_of_range_are_errors(network, samples, rng):
         integrated_gradients(network, samples, rng, reference="black")
     with pytest.raises(ValueError, match=r"'n_draws' .* at least 1. Got 0"):
         expected_gradients(network, samples, rng, n_draws=0)
+
+
+def step(x):
+    return (x[:, 0] > 0).float() + (x[:, 1] > 0).float()
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.005, 1.0, 5.0])
+@pytest.mark.parametrize(
+    "name", ["integrated_gradients", "integrated_gradients(reference=zero)", "gradient_shap"]
+)
+def test_a_jump_is_missed_and_flagged_whatever_the_scale(kit, name, scale):
+    model = kit.table_model({"a": 1, "b": 2}, kit.head_binary(lambda x: scale * (step(x) + 0 * x[:, 2])))
+    samples = model.samples(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)))
+    flags = methods.get(name).attribute(model, samples, np.random.default_rng(0)).flags
+    assert flags == ("completeness missed by 100.0%",)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.005, 1.0, 5.0])
+@pytest.mark.parametrize("name", ["integrated_gradients", "gradient_shap", "pixel_integrated_gradients"])
+def test_what_adds_up_carries_no_flag(kit, name, scale):
+    smooth = kit.head_binary(lambda x: scale * (torch.tanh(x[:, 0]) * x[:, 1] + x[:, 2]))
+    model = kit.table_model({"a": 1, "b": 2}, smooth)
+    samples = model.samples(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)))
+    assert methods.get(name).attribute(model, samples, np.random.default_rng(0)).flags == ()
+
+
+def test_a_part_that_jumps_is_flagged_by_what_it_is_of_all(kit, rng):
+    """p = x₀ / 10 + [x₁ > 0] / 10 + 1 / 2: of |Δp| = .2 for x = (±1, ±1), the half is a jump."""
+    p = lambda x: 0.45 + x[:, 0] / 10 + (x[:, 1] > 0).float() / 10  # noqa: E731
+    model = kit.table_model({"a": 2}, kit.head_binary(lambda x: torch.logit(p(x))))
+    x = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]).repeat(10, 1)
+    # The mean is 0, where nothing has jumped: changes of .2 and −.1, of which .1 and 0 are missed.
+    assert methods.get("integrated_gradients").attribute(model, model.samples(x), rng).flags == (
+        "completeness missed by 33.3%",
+    )
+
+
+def test_maps_are_flagged_too(kit, rng):
+    def jumps(x):
+        return torch.where(x.sum(1) > 0, 1.0, -1.0) + 0 * x.sum(1)
+
+    model = kit.table_model({"a": 2, "b": 1}, kit.head_binary(jumps))
+    samples = model.samples(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)))
+    (flag,) = methods.get("pixel_integrated_gradients").attribute(model, samples, rng).flags
+    assert flag == "completeness missed by 100.0%"

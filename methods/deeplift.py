@@ -210,9 +210,10 @@ def _top(logits: Tensor, reference: Tensor, target: Tensor) -> _Top:
     p(target) is the logistic function of the log-odds z_target − log Σ exp(z_other): the rescale rule for the
     one, the derivative averaged over the line for the other, which is exact for two classes.
     """
-    n, n_classes = logits.shape
+    kind, n_classes = logits.dtype, logits.shape[1]
+    # In double precision: of small logits, log Σ exp is mostly the logarithm of the number of classes.
+    logits, reference = logits.double(), reference.double().expand_as(logits)
     is_target = torch.nn.functional.one_hot(target, n_classes).bool()
-    reference = reference.expand_as(logits)
     nodes, weights = np.polynomial.legendre.leggauss(_POINTS if n_classes > 2 else 1)
     others = torch.zeros_like(logits)
     for node, weight in zip(nodes, weights, strict=True):
@@ -232,7 +233,7 @@ def _top(logits: Tensor, reference: Tensor, target: Tensor) -> _Top:
     others += spread * (left / spread.square().sum(1).clamp_min(torch.finfo(left.dtype).tiny))[:, None]
     logistic = Operation("sigmoid", "elementwise", torch.sigmoid, (odds,), odds.sigmoid())
     (slope,) = secant(logistic, [odds_before], odds_before.sigmoid())(torch.ones_like(odds))
-    return _Top(is_target.to(logits) - others, change, slope, largest)  # pyright: ignore[reportArgumentType]
+    return _Top((is_target.to(logits) - others).to(kind), change, slope.to(kind), largest)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def _log_odds(logits: Tensor, is_target: Tensor) -> Tensor:

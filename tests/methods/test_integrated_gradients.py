@@ -111,8 +111,9 @@ def step(x):
 def test_a_jump_is_missed_and_flagged_whatever_the_scale(kit, name, scale):
     model = kit.table_model({"a": 1, "b": 2}, kit.head_binary(lambda x: scale * (step(x) + 0 * x[:, 2])))
     samples = model.samples(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)))
-    flags = methods.get(name).attribute(model, samples, np.random.default_rng(0)).flags
-    assert flags == ("completeness missed by 100.0%",)
+    (flag,) = methods.get(name).attribute(model, samples, np.random.default_rng(0)).flags
+    # All of it, but for what rounding may be of a change by 1e-4.
+    assert 99 < float(flag.removeprefix("completeness missed by ").removesuffix("%")) <= 100
 
 
 @pytest.mark.parametrize("scale", [1e-4, 0.005, 1.0, 5.0])

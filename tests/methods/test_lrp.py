@@ -1,3 +1,4 @@
+import warnings
 from itertools import pairwise
 
 import captum.attr
@@ -166,20 +167,30 @@ def through_numpy(x):
     return (x + part)[:, :2]
 
 
+def squared(x):
+    return x * x
+
+
+def scripted(layer, how=torch.jit.script, *given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # deprecated, and still in use
+        return how(layer, *given)
+
+
 NETWORK = head(nn.ReLU(), nn.Tanh())
 HIDING = {
-    "scripted": torch.jit.script(NETWORK),
-    "traced": torch.jit.trace(NETWORK, inputs()),
-    "scripted layers": nn.Sequential(*map(torch.jit.script, NETWORK)),
-    "scripted at the start": nn.Sequential(torch.jit.script(NETWORK[:4]), NETWORK[4]),
-    "scripted at the end": nn.Sequential(NETWORK[:4], torch.jit.script(NETWORK[4])),
-    "one scripted activation": nn.Sequential(NETWORK[:3], torch.jit.script(NETWORK[3]), NETWORK[4]),
+    "scripted": scripted(NETWORK),
+    "traced": scripted(NETWORK, torch.jit.trace, inputs()),
+    "scripted layers": nn.Sequential(*map(scripted, NETWORK)),
+    "scripted at the start": nn.Sequential(scripted(NETWORK[:4]), NETWORK[4]),
+    "scripted at the end": nn.Sequential(NETWORK[:4], scripted(NETWORK[4])),
+    "one scripted activation": nn.Sequential(NETWORK[:3], scripted(NETWORK[3]), NETWORK[4]),
     "a function of its own": lambda x: NETWORK[4](Own.apply(NETWORK[:3](x))),
     "vmap": torch.vmap(NETWORK),
     "through numpy": through_numpy,
     "cumprod": lambda x: NETWORK[4](NETWORK[:3](x).cumprod(1)),
     "gru": lambda x, cells=nn.GRU(1, 6, batch_first=True): NETWORK[4](cells(x[..., None])[0][:, -1]),
-    "a scripted product": lambda x, square=torch.jit.script(lambda z: z * z): NETWORK(square(x)),
+    "a scripted product": lambda x, square=scripted(squared): NETWORK(square(x)),
 }
 SHOWING = {
     "symbolically traced": torch.fx.symbolic_trace(NETWORK),

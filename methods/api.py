@@ -313,8 +313,8 @@ class Method:
             return read(value)
         except NoNumbersError as error:
             raise ValueError(
-                f"Method {self.name!r} must return real numbers, none masked or missing: arrays in the order of "
-                f"the model's features, or one value by name. Got {error} (its {what})."
+                f"Method {self.name!r} must return real numbers, none masked or missing: arrays in the order "
+                f"of the model's features, or one value by name. Got {error} (its {what})."
             ) from None
 
     def _check_features(self, model: FusionModel, attribution: Attribution) -> None:

@@ -44,31 +44,33 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(_JOINT.split(), "joint"),
 }
 _DIVISIONS = frozenset(("div", "divide", "true_divide", "truediv", "itruediv"))
-_LINEAR = frozenset(
-    """linear matmul mm mv bmm dot inner einsum tensordot addmm addmv addbmm baddbmm conv1d conv2d conv3d
-    bilinear""".split()
-)
+_WEIGHTED = """
+    linear matmul mm mv bmm dot inner einsum tensordot addmm addmv addbmm baddbmm conv1d conv2d conv3d
+    bilinear
+"""
+_LINEAR = frozenset(_WEIGHTED.split())
 _LEAVE_TORCH = frozenset(("numpy", "tolist", "array"))
 
 # What autograd calls the operations that relevance passes as slopes do: sums, copies, choices of entries …
-_PASSES = frozenset(
-    """_Ruled AccumulateGrad Add Sub Rsub Neg Sum Mean Alias Clone Copy ToCopy CopySlices CopyBackwards View
+_LINEAR_NODES = """
+    _Ruled AccumulateGrad Add Sub Rsub Neg Sum Mean Alias Clone Copy ToCopy CopySlices CopyBackwards View
     UnsafeView ReshapeAlias Reshape AsStrided Expand Repeat RepeatInterleave T Transpose Permute Squeeze
-    Unsqueeze Select Slice Split SplitWithSizes Unbind Cat Stack Index IndexSelect IndexAdd IndexPut IndexFill
-    Gather Scatter ScatterAdd Take Flip Roll Rot90 ConstantPadNd Cumsum Diagonal Diag Tril Triu Trace Unfold
-    Fill Where MaskedFill MaskedSelect MaskedScatter Max Min Amax Amin Sort Topk Kthvalue Median Nanmedian
-    Cummax Cummin MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D AdaptiveMaxPool3D AvgPool2D
-    AvgPool3D AdaptiveAvgPool2D AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D UpsampleLinear1D UpsampleBilinear2D
-    UpsampleNearest1D UpsampleNearest2D ReflectionPad1D ReflectionPad2D ReplicationPad1D ReplicationPad2D
-    NativeBatchNorm""".split()
-)
+    Unsqueeze Select Slice Split SplitWithSizes Unbind Cat Stack Index IndexSelect IndexAdd IndexPut
+    IndexFill Gather Scatter ScatterAdd Take Flip Roll Rot90 ConstantPadNd Cumsum Diagonal Diag Tril Triu
+    Trace Unfold Fill Where MaskedFill MaskedSelect MaskedScatter Max Min Amax Amin Sort Topk Kthvalue
+    Median Nanmedian Cummax Cummin MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D
+    AdaptiveMaxPool3D AvgPool2D AvgPool3D AdaptiveAvgPool2D AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D
+    UpsampleLinear1D UpsampleBilinear2D UpsampleNearest1D UpsampleNearest2D ReflectionPad1D
+    ReflectionPad2D ReplicationPad1D ReplicationPad2D NativeBatchNorm
+"""
+_PASSES = frozenset(_LINEAR_NODES.split())
 _SCALES = frozenset(("Mul", "Div"))  # where one factor alone depends on the features
 _COMPARISONS = frozenset(("ge", "gt", "le", "lt", "greater", "greater_equal", "less", "less_equal"))
 _CASTS = frozenset(("to", "type", "type_as", "float", "double"))
 
 # Points of the Gauss–Legendre sum for operations that join their inputs smoothly.
 _POINTS = 32
-# Changes below this share of the input's or output's size are rounding for the most part: the derivative stands in.
+# Changes below this share of the input's or output's size are mostly rounding: the derivative stands in.
 _SMALL = 1e-4
 # Changes above this share of the output's size are no rounding.
 _JUMP = 1e-2
@@ -126,8 +128,8 @@ def ruled_logits(model: FusionModel, features: Tensor, rule: Rule, *, linear: bo
         for name, n_inputs in nodes(found, features):
             if name not in _PASSES and not (name in _SCALES and n_inputs == 1):
                 raise NotApplicableError(
-                    f"has no rule for {name!r} in a classifier, an operation that it knows of by its slope alone "
-                    "(scripted, traced, or of a kind that it does not know)"
+                    f"has no rule for {name!r} in a classifier, an operation known by its slope alone "
+                    "(scripted, traced, or of a kind that is not known here)"
                 )
     return found
 
@@ -209,7 +211,7 @@ class _Ruled(torch.autograd.Function):
         return (None, None, *ctx.way_back(grad_outputs[0]))
 
 
-def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:
+def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:  # noqa: C901 - one branch a kind of call
     """Return a class of tensors that asks a rule at every operation on them."""
 
     class Watched(Tensor):

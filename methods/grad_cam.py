@@ -78,10 +78,11 @@ def _maps(model: SeparableModel, name: str, value: Tensor, slopes: Tensor) -> np
         with torch.enable_grad(), watch:
             encoded = model.encode_modality(name, leaf)
         made = [node for node, _ in nodes(encoded, leaf) if "Convolution" in node or "Graph" in node]
-        if len(made) > watch.n_convolutions:
+        n_hidden = len(made) - watch.n_convolutions
+        if n_hidden > 0:
             raise NotApplicableError(
-                f"needs to see the convolutions that image {name!r} passes: {len(made) - watch.n_convolutions} "
-                "of them are hidden (scripted, traced or compiled layers)"
+                f"needs to see the convolutions that image {name!r} passes: {n_hidden} of them are hidden "
+                "(scripted, traced or compiled layers)"
             )
         activation, gradient = _last(name, watch.found, encoded, slopes[rows])
         weights = gradient.mean((2, 3), keepdim=True)

@@ -68,7 +68,7 @@ def by_name(value: object) -> dict[Any, Any] | None:
     is_series = hasattr(value, "to_numpy") and getattr(value, "ndim", 0) == 1 and labels is not None
     if not is_series or callable(labels) or _is_count(labels):
         return None
-    names = list(labels)
+    names = list(labels)  # pyright: ignore[reportArgumentType]
     if len(set(names)) < len(names):
         raise NoNumbersError(f"a series with a label that stands twice, {names}")
     return dict(zip(names, value.array, strict=True))  # pyright: ignore[reportAttributeAccessIssue]

@@ -367,7 +367,7 @@ def test_what_is_no_real_number_or_has_another_order_is_refused(network, samples
         lambda x: x.astype(np.float16),
         lambda x: x.astype(int),
         lambda x: x.astype(object),
-        lambda x: np.ma.array(x),
+        np.ma.array,
         scipy.sparse.csr_array,
         pd.DataFrame,
         lambda x: x.tolist(),

@@ -278,7 +278,7 @@ class Recurrent(nn.Module):
             self.cells, self.last = kind(1, 6, batch_first=True), nn.Linear(6, 2)
         with torch.no_grad():
             for parameter in self.parameters():
-                parameter *= 3
+                parameter.mul_(3)
 
     def forward(self, x):
         return self.last(self.cells(x[..., None])[0][:, -1])

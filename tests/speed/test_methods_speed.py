@@ -18,12 +18,12 @@ from sklearn.linear_model import Ridge
 
 from benchmark.models import HybridNetwork
 from methods import evaluation, kernel_shap
+from methods.api import Flagged
 from methods.deeplift import deeplift, deeplift_shap
 from methods.feature_ablation import ablation
 from methods.grad_cam import grad_cam
 from methods.gradient import local_gradients
 from methods.input_x_gradient import gradient_times_input
-from methods.api import Flagged
 from methods.integrated_gradients import expected_gradients, integrated_gradients
 from methods.lime import local_coefficients
 from methods.lrp import relevance

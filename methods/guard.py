@@ -41,6 +41,9 @@ class Guarded:
             raise AttributeError(name)
         return getattr(self._model, name)
 
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *dir(self._model)})
+
     def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return fusion features ``[n, d]``."""
         return _own(self._model.encode({name: _own(value) for name, value in inputs.items()}))

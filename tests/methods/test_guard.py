@@ -128,7 +128,7 @@ def explained(method, model):
     return found
 
 
-# Every method on every third kind of model, and every kind by every third method; the rest in `make test-all`.
+# Every method on every third kind of model, and every kind by every third method; the rest is slow.
 PAIRS = [
     pytest.param(method, twin, marks=() if (i + j) % 3 == 0 else pytest.mark.slow)
     for i, method in enumerate(ALL)

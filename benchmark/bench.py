@@ -137,6 +137,7 @@ class Bench:
             importances_se=dict(said.standard_error),
             **finer,
             fidelity=asdict(self.learnt),
+            flags=list(said.flags),
             model_calls=said.model_calls,
             seconds=round(said.seconds, 4),
         )
@@ -276,7 +277,7 @@ class Bench:
                 attribution = method.combine(
                     metered,
                     {
-                        component.name: Attribution(part.importances)
+                        component.name: Attribution(part.importances, flags=tuple(part.flags))
                         for component, part in zip(method.components, parts, strict=True)
                     },
                 )
@@ -304,7 +305,8 @@ class Bench:
             return tables
         few = self.explain.take(slice(0, 2)).as_float().inputs
         with torch.no_grad():
-            joint = self.model.encode(few)
+            # Copies: a network may work in place, and what it returns is compared with what it got.
+            joint = self.model.encode({name: value.clone() for name, value in few.items()})
         for name in tables:
             seen = joint[:, self.model.groups[name]]
             if seen.shape != few[name].shape or not torch.equal(seen, few[name]):

@@ -26,6 +26,7 @@ class Said:
         interactions: two modalities and their raw interaction each, where the method yields them.
         summary: further numbers by name, where the method yields them.
         pixels: image → float32 relevance ``[m, height, width]`` of the first m samples, where it yields it.
+        flags: what a reader must know of it, a sentence each.
     """
 
     importances: Mapping[str, float] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Said:
     interactions: list[tuple[str, str, float]] = field(default_factory=list)
     summary: Mapping[str, float] = field(default_factory=dict)
     pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -69,6 +71,7 @@ class Said:
                 name: np.asarray(maps)[:n_maps].astype(np.float32)
                 for name, maps in attribution.pixels.items()
             },
+            flags=list(attribution.flags),
         )
 
     def packed(self) -> dict[str, Any]:

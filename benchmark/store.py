@@ -64,6 +64,7 @@ class Result:
         maps: image → first maps, as `benchmark.maps.grown` reads them; of the first data seed.
         diagnosis: of the network, as `benchmark.diagnosis.diagnose` returns it, in the result of that job.
         fidelity: ``accuracy``, ``auroc`` and ``r2`` of the model on the test split.
+        flags: what a reader must know of it, a sentence each: what the method claims and does not hold here.
         model_calls: samples that the method had evaluated.
         seconds: time that the method took.
         error: message and traceback of a failure, or why it was skipped.
@@ -88,6 +89,7 @@ class Result:
     maps: Mapping[str, list[str]] = field(default_factory=dict)
     diagnosis: Mapping[str, Any] = field(default_factory=dict)
     fidelity: Mapping[str, float] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
     model_calls: int = 0
     seconds: float = 0.0
     error: str = ""

@@ -65,6 +65,7 @@ def scores(results: Sequence[Result]) -> pd.DataFrame:
     frame["learnt"] = [learnt(result) for result, _ in pairs]
     frame["model_calls"] = [result.model_calls for result, _ in pairs]
     frame["seconds"] = [result.seconds for result, _ in pairs]
+    frame["flags"] = ["; ".join(result.flags) for result, _ in pairs]
     return frame[[*(column for column in frame if column not in _LAST), *_LAST]]
 
 
@@ -263,7 +264,7 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
         Columns ``model``, ``method``, ``targets``, ``rmse``, ``rmse_sd`` (over seeds), ``skill``, ``rbo``,
         ``rbo_chance`` (of a random order, on the same cases), ``rbo_corrected``, ``rbo_p90``,
         ``rmse_gradient``, ``rmse_oracle``, ``rbo_oracle``, ``model_calls``, ``seconds``, ``n_clipped``,
-        ``n_all_zero``, ``n_failed`` and ``n_skipped``.
+        ``n_all_zero``, ``n_failed``, ``n_skipped`` and ``n_flagged``.
     """
     if estimand is None:
         table = table.loc[(table["targets"] != PIXELS) & ~table["method"].isin(MAP_CONTROLS)]
@@ -294,6 +295,7 @@ def leaderboard(table: pd.DataFrame, *, estimand: str | None = None) -> pd.DataF
                     "n_all_zero": int((main["all_zero"] > 0).sum()),
                     "n_failed": len(failures(group)),
                     "n_skipped": len(skipped(group)),
+                    "n_flagged": len(flagged(group)),
                 }
             )
     frame = pd.DataFrame(rows)
@@ -312,6 +314,14 @@ def failures(table: pd.DataFrame) -> pd.DataFrame:
 def skipped(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row a result whose method does not apply to its model or samples."""
     return table[table["status"] == "skipped"].drop_duplicates([*_KEYS, *_SEEDS])
+
+
+def flagged(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a result that carries a flag; it counts all the same."""
+    if "flags" not in table:
+        return table.head(0)
+    rows = table[table["flags"].fillna("").astype(str) != ""]
+    return rows.drop_duplicates([*_KEYS, *_SEEDS])
 
 
 def by_estimand(table: pd.DataFrame) -> pd.DataFrame:

@@ -236,4 +236,5 @@ def encoded(model: FusionModel, samples: Samples) -> Tensor:
 @torch.no_grad()
 def classified(model: FusionModel, features: Tensor) -> Tensor:
     """Return logits ``[n, classes]`` of fusion features ``[n, d]``, worked out in parts."""
-    return torch.cat([model.classify(part) for part in features.split(_AT_ONCE)])
+    # Copies: a network may work in place, and the features are asked about again.
+    return torch.cat([model.classify(part.clone()) for part in features.split(_AT_ONCE)])

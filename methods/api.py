@@ -15,6 +15,8 @@ import numpy as np
 from torch import Tensor
 
 import synthetic
+from methods.guard import guarded
+from methods.values import NoNumbersError, as_number, as_numbers, by_name
 from synthetic.options import with_options
 from synthetic.types import Samples
 
@@ -97,6 +99,8 @@ class Attribution:
         standard_error: modality → standard error of its importance, where the method knows it.
         summary: further numbers, by the names that the truth which the method targets has for them:
             ``"synergy"``, the share of the variance that no modality explains alone.
+        flags: what a reader must know of the result, a short sentence each: what the method claims and does
+            not hold here. It counts all the same.
     """
 
     modalities: Mapping[str, float] = field(default_factory=dict)
@@ -105,6 +109,20 @@ class Attribution:
     interactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
     standard_error: Mapping[str, float] = field(default_factory=dict)
     summary: Mapping[str, float] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """What a method returns, with what a reader must know of it.
+
+    Attributes:
+        values: local attributions, or whatever else a method may return.
+        flags: see `Attribution`.
+    """
+
+    values: Any
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +134,7 @@ class Method:
         function: ``(model, samples, rng, **options)`` (and ``retrain`` as a keyword, where it needs training)
             → local attributions ``[m, d]`` of all or some of the
             samples, or global values ``[d]``, over the fusion features; or modality → value; or an
-            Attribution.
+            Attribution; or one of these, `Flagged`.
         estimand: the truth that it targets, one of ``TARGETS``.
         version: changes when its results change.
         citation: where it comes from.
@@ -187,7 +205,8 @@ class Method:
         """Run the method on a model and samples.
 
         Args:
-            model: in evaluation mode.
+            model: in evaluation mode. It gets copies of what the method hands it: what it does in place
+                changes nothing here.
             samples: float32 inputs; labels only matter to methods that declare them.
             rng: source of all randomness.
             retrain: trains the model anew on some modalities; only for methods that declare it.
@@ -204,6 +223,7 @@ class Method:
             )
         if self.needs_training and retrain is None:
             raise NotApplicableError("trains networks anew, and this model cannot be trained")
+        model = guarded(model)
         given = samples if self.needs_labels else samples.without_labels()
         if self.components:
             children = rng.spawn(len(self.components))
@@ -214,19 +234,25 @@ class Method:
                     for component, child in zip(self.components, children, strict=True)
                 },
             )
-        extra = {"retrain": retrain} if self.needs_training else {}
+        extra = {"retrain": lambda names: guarded(retrain(names))} if self.needs_training and retrain else {}
         return self._aggregate(model, samples, self.function(model, given, rng, **extra, **self.options))
 
     def combine(self, model: FusionModel, parts: Mapping[str, Attribution]) -> Attribution:
         """Return the combination of component results that are already there."""
-        return self._aggregate(model, None, self.function(parts, **self.options))
+        found = self._aggregate(model, None, self.function(parts, **self.options))
+        inherited = [f"{name}: {flag}" for name, part in parts.items() for flag in part.flags]
+        return replace(found, flags=(*found.flags, *inherited))
 
     def _aggregate(self, model: FusionModel, samples: Samples | None, raw: object) -> Attribution:
+        if isinstance(raw, Flagged):
+            found = self._aggregate(model, samples, raw.values)
+            return replace(found, flags=(*found.flags, *raw.flags))
         if isinstance(raw, Attribution):
             return self._checked(model, raw, samples)
-        if isinstance(raw, Mapping):
-            return self._checked(model, Attribution({key: float(value) for key, value in raw.items()}))
-        values = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
+        named = self._read("values", by_name, raw)
+        if named is not None:
+            return self._checked(model, Attribution(named))
+        values = self._read("values", as_numbers, raw)
         n_features = max(columns.stop for columns in model.groups.values())
         n = 0 if samples is None else len(samples)
         n_rows = len(values) if values.ndim == 2 else 1
@@ -238,7 +264,10 @@ class Method:
             )
         values = values.astype(np.float64)
         if values.ndim == 2:
-            values = np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+                values = (
+                    np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
+                )
         features = {name: values[columns] for name, columns in model.groups.items()}
         totals = {name: float(part.sum()) for name, part in features.items()}
         return self._checked(model, Attribution(totals, features))
@@ -246,6 +275,7 @@ class Method:
     def _checked(
         self, model: FusionModel, attribution: Attribution, samples: Samples | None = None
     ) -> Attribution:
+        attribution = self._as_declared(attribution)
         says_pixels_only = self.estimand == PIXELS and attribution.pixels and not attribution.modalities
         if set(attribution.modalities) != set(model.modalities) and not says_pixels_only:
             raise ValueError(
@@ -258,6 +288,7 @@ class Method:
                 f"Method {self.name!r} must return finite importances. "
                 f"Got {attribution.modalities[bad[0]]} for {bad[0]!r}."
             )
+        self._check_features(model, attribution)
         self._check_pixels(attribution, samples)
         self._check_interactions(model, attribution)
         for name, error in attribution.standard_error.items():
@@ -278,6 +309,40 @@ class Method:
         }
         return replace(attribution, modalities=ordered)
 
+    def _as_declared(self, attribution: Attribution) -> Attribution:
+        """Return an attribution whose fields hold plain numbers and arrays by name."""
+        fields = {
+            **dict.fromkeys(("modalities", "interactions", "standard_error", "summary"), as_number),
+            **dict.fromkeys(("features", "pixels"), as_numbers),
+        }
+        return replace(
+            attribution,
+            **{  # pyright: ignore[reportArgumentType]
+                kind: {
+                    name: self._read(f"{kind} of {name!r}", read, value)
+                    for name, value in self._read(kind, _named, getattr(attribution, kind)).items()
+                }
+                for kind, read in fields.items()
+            },
+        )
+
+    def _read(self, what: str, read: Callable[[Any], Any], value: object) -> Any:
+        try:
+            return read(value)
+        except NoNumbersError as error:
+            raise ValueError(
+                f"Method {self.name!r} must return real numbers, none masked or missing: arrays in the order "
+                f"of the model's features, or one value by name. Got {error} (its {what})."
+            ) from None
+
+    def _check_features(self, model: FusionModel, attribution: Attribution) -> None:
+        for name, values in attribution.features.items():
+            if name not in model.modalities or values.ndim != 1 or not np.isfinite(values).all():
+                raise ValueError(
+                    f"Method {self.name!r} must give features of the model's modalities, finite, as an array "
+                    f"of one axis each. Got shape {values.shape} for {name!r}: {values}."
+                )
+
     def _check_pixels(self, attribution: Attribution, samples: Samples | None) -> None:
         inputs = {} if samples is None else samples.inputs
         for name, relevance in attribution.pixels.items():
@@ -291,7 +356,7 @@ class Method:
                     f"Got shape {shape}."
                 )
             # They are kept as float32. NaN is not below anything.
-            if not (np.abs(np.asarray(relevance, dtype=float)) <= np.finfo(np.float32).max).all():
+            if not (np.abs(relevance.astype(float)) <= np.finfo(np.float32).max).all():
                 raise ValueError(
                     f"Method {self.name!r} must return finite pixels. Got NaN or infinity in {name!r}."
                 )
@@ -305,3 +370,10 @@ class Method:
                     f"Method {self.name!r} must give finite interactions of two modalities each, in the "
                     f"order of the model. Got {value} for {pair!r}."
                 )
+
+
+def _named(value: object) -> dict[Any, Any]:
+    named = by_name(value)
+    if named is None:
+        raise NoNumbersError(f"a {type(value).__name__} without names")
+    return named

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from methods.api import FusionModel, NotApplicableError
+from methods.autograd_graph import nodes
 
 Kind = Literal["elementwise", "product", "joint", "linear"]
 Backward = Callable[[Tensor], Sequence[Tensor | None]]
@@ -29,7 +30,10 @@ _ELEMENTWISE = """
     minimum abs absolute exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal square sin cos tan atan
     arctan sinh cosh asinh erf pow rpow rtruediv rdiv
 """
-_PRODUCTS = "mul multiply rmul imul matmul rmatmul mm bmm mv dot einsum bilinear linear"
+_PRODUCTS = """
+    mul multiply rmul imul matmul rmatmul mm bmm mv dot einsum bilinear linear addmm addmv addr addbmm baddbmm
+    addcmul inner outer ger tensordot kron conv1d conv2d conv3d
+"""
 _JOINT = """
     div divide true_divide truediv itruediv glu softmax softmin log_softmax logsumexp layer_norm rms_norm
     group_norm normalize norm vector_norm prod scaled_dot_product_attention multi_head_attention_forward
@@ -40,14 +44,36 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(_JOINT.split(), "joint"),
 }
 _DIVISIONS = frozenset(("div", "divide", "true_divide", "truediv", "itruediv"))
-_LINEAR = frozenset(("linear", "matmul", "mm", "mv"))
+_WEIGHTED = """
+    linear matmul mm mv bmm dot inner einsum tensordot addmm addmv addbmm baddbmm conv1d conv2d conv3d
+    bilinear
+"""
+_LINEAR = frozenset(_WEIGHTED.split())
+_LEAVE_TORCH = frozenset(("numpy", "tolist", "array"))
+
+# What autograd calls the operations that relevance passes as slopes do: sums, copies, choices of entries …
+_LINEAR_NODES = """
+    _Ruled AccumulateGrad Add Sub Rsub Neg Sum Mean Alias Clone Copy ToCopy CopySlices CopyBackwards View
+    UnsafeView ReshapeAlias Reshape AsStrided Expand Repeat RepeatInterleave T Transpose Permute Squeeze
+    Unsqueeze Select Slice Split SplitWithSizes Unbind Cat Stack Index IndexSelect IndexAdd IndexPut
+    IndexFill Gather Scatter ScatterAdd Take Flip Roll Rot90 ConstantPadNd Cumsum Diagonal Diag Tril Triu
+    Trace Unfold Fill Where MaskedFill MaskedSelect MaskedScatter Max Min Amax Amin Sort Topk Kthvalue
+    Median Nanmedian Cummax Cummin MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D
+    AdaptiveMaxPool3D AvgPool2D AvgPool3D AdaptiveAvgPool2D AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D
+    UpsampleLinear1D UpsampleBilinear2D UpsampleNearest1D UpsampleNearest2D ReflectionPad1D
+    ReflectionPad2D ReplicationPad1D ReplicationPad2D NativeBatchNorm
+"""
+_PASSES = frozenset(_LINEAR_NODES.split())
+_SCALES = frozenset(("Mul", "Div"))  # where one factor alone depends on the features
 _COMPARISONS = frozenset(("ge", "gt", "le", "lt", "greater", "greater_equal", "less", "less_equal"))
 _CASTS = frozenset(("to", "type", "type_as", "float", "double"))
 
 # Points of the Gauss–Legendre sum for operations that join their inputs smoothly.
 _POINTS = 32
-# Changes below this share of the input's size are rounding for the most part: the derivative stands in.
+# Changes below this share of the input's or output's size are mostly rounding: the derivative stands in.
 _SMALL = 1e-4
+# Changes above this share of the output's size are no rounding.
+_JUMP = 1e-2
 
 
 @dataclass(frozen=True)
@@ -84,21 +110,35 @@ def ruled_logits(model: FusionModel, features: Tensor, rule: Rule, *, linear: bo
         model: the model; ``classify`` is called once.
         features: ``[n, d]``, requiring gradients.
         rule: what is done on the way back through each operation.
-        linear: ask the rule at products with weights too.
+        linear: ask the rule at products with weights too. Then whatever is not asked about must be linear, or
+            choose entries.
 
     Raises:
-        NotApplicableError: if the classifier does not compute with torch functions on what it is given.
+        NotApplicableError: if the classifier does not compute with torch functions on what it is given, or
+            an operation that needs a rule was out of sight.
     """
     watched = _watched(rule, linear=linear)
     with torch.enable_grad():
         # A copy, as a classifier may change what it is given, and a leaf must not change.
         logits = model.classify(features.clone().as_subclass(watched))
         if not isinstance(logits, watched) or not logits.requires_grad:
-            raise NotApplicableError(
-                "needs to see the operations of the classifier, which hides them "
-                "(compiled, scripted, or computed outside of torch)"
-            )
-        return logits.as_subclass(Tensor)
+            raise _hidden()
+        found = logits.as_subclass(Tensor)
+    if linear:
+        for name, n_inputs in nodes(found, features):
+            if name not in _PASSES and not (name in _SCALES and n_inputs == 1):
+                raise NotApplicableError(
+                    f"has no rule for {name!r} in a classifier, an operation known by its slope alone "
+                    "(scripted, traced, or of a kind that is not known here)"
+                )
+    return found
+
+
+def _hidden() -> NotApplicableError:
+    return NotApplicableError(
+        "needs to see the operations of the classifier, which hides them "
+        "(compiled, scripted, or computed outside of torch)"
+    )
 
 
 def secant(operation: Operation, reference: Sequence[Tensor], reference_output: Tensor) -> Backward:
@@ -115,8 +155,8 @@ def secant(operation: Operation, reference: Sequence[Tensor], reference_output: 
     """
     if operation.kind == "elementwise":
         return _rescale(operation, reference[0], reference_output)
-    # One point is exact where the derivative is linear on the line.
-    n_points = 1 if operation.kind == "product" else _POINTS
+    # Of a product of k factors the derivative on the line is a polynomial of degree k − 1.
+    n_points = -(-len(operation.inputs) // 2) if operation.kind == "product" else _POINTS
     nodes, weights = np.polynomial.legendre.leggauss(n_points)
 
     def backward(gradient: Tensor) -> list[Tensor]:
@@ -136,9 +176,12 @@ def secant(operation: Operation, reference: Sequence[Tensor], reference_output: 
 
 def _rescale(operation: Operation, reference: Tensor, reference_output: Tensor) -> Backward:
     value = operation.inputs[0]
-    change = value - reference
-    small = change.abs() <= _SMALL * (1 + value.abs())
-    slope = (operation.output - reference_output) / torch.where(small, 1.0, change)
+    change, change_after = value - reference, operation.output - reference_output
+    after = torch.maximum(operation.output.abs(), reference_output.abs())
+    # A change that is mostly rounding, on the way in or out, and has not become a jump.
+    small = change.abs() <= _SMALL * torch.maximum(torch.maximum(value.abs(), reference.abs()), after)
+    small &= change_after.abs() <= _JUMP * after
+    slope = change_after / torch.where(small, 1.0, change)
     if small.any():
         exact = derivative(operation, [value], torch.ones_like(operation.output))[0]
         slope = torch.where(small, exact, slope)
@@ -168,7 +211,7 @@ class _Ruled(torch.autograd.Function):
         return (None, None, *ctx.way_back(grad_outputs[0]))
 
 
-def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:
+def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:  # noqa: C901 - one branch a kind of call
     """Return a class of tensors that asks a rule at every operation on them."""
 
     class Watched(Tensor):
@@ -181,6 +224,8 @@ def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:
         ) -> Any:
             kwargs = kwargs or {}
             name = getattr(func, "__name__", "").strip("_")
+            if name in _LEAVE_TORCH:
+                raise _hidden()
             if name in _COMPARISONS:
                 answer = super().__torch_function__(func, types, args, kwargs)
                 seen = _see(cls, func, args, kwargs)

@@ -13,16 +13,17 @@ from torch import Tensor
 from methods import evaluation
 from methods.api import FusionModel, Method, NotApplicableError
 from methods.backward_rules import Backward, Operation, ruled_logits, secant
+from methods.completeness import TOLERANCE, missed, rounding_of
 from methods.evaluation import fusion_features
 from methods.references import Reference, reference_vector
 from synthetic.types import Samples
 
 Output = Literal["probability", "log_odds"]
 
-# What the contributions of a sample may miss of the change that they divide, as a share of it (or of 1).
-_TOLERANCE = 0.005
 # Points of the sum over the way of the other classes' logits.
 _POINTS = 32
+# What of a change of logits may be rounding, as a share of the largest.
+_NOISE = 1e-5
 
 
 def deeplift(
@@ -117,11 +118,11 @@ def _mean_contributions(
         logits = ruled_logits(model, leaf, comparison.rule)
         total = torch.zeros_like(leaf)
         for current in comparison.each():
-            gradient, change = _top(logits.detach(), current.logits, target[rows], output)
-            multipliers = torch.autograd.grad(logits, leaf, gradient, retain_graph=True)[0]
+            top = _top(logits.detach(), current.logits, target[rows])
+            multipliers = torch.autograd.grad(logits, leaf, top.multipliers, retain_graph=True)[0]
             contributions = multipliers * (leaf.detach() - current.features)
-            _check_sum(contributions.sum(1), change)
-            total += contributions
+            _check_sum(contributions, top)
+            total += contributions if output == "log_odds" else contributions * top.slope[:, None]
         parts.append(total / len(passes))
     return torch.cat(parts)
 
@@ -186,27 +187,53 @@ class _Comparison:
         return backward
 
 
-def _top(logits: Tensor, reference: Tensor, target: Tensor, output: Output) -> tuple[Tensor, Tensor]:
-    """Return the multipliers of the logits ``[n, classes]``, and the change ``[n]`` that they hand on.
+@dataclass(frozen=True)
+class _Top:
+    """What stands above the logits, on the way from a reference.
+
+    Attributes:
+        multipliers: of the logits, for the log-odds of the target ``[n, classes]``.
+        change: of the log-odds ``[n]``.
+        slope: change of the probability by that of the log-odds ``[n]``.
+        largest: sum of the largest logits in size, with and without the change ``[n]``.
+    """
+
+    multipliers: Tensor
+    change: Tensor
+    slope: Tensor
+    largest: Tensor
+
+
+def _top(logits: Tensor, reference: Tensor, target: Tensor) -> _Top:
+    """Return the way from the logits to the output.
 
     p(target) is the logistic function of the log-odds z_target − log Σ exp(z_other): the rescale rule for the
     one, the derivative averaged over the line for the other, which is exact for two classes.
     """
-    n, n_classes = logits.shape
+    kind, n_classes = logits.dtype, logits.shape[1]
+    # In double precision: of small logits, log Σ exp is mostly the logarithm of the number of classes.
+    logits, reference = logits.double(), reference.double().expand_as(logits)
     is_target = torch.nn.functional.one_hot(target, n_classes).bool()
     nodes, weights = np.polynomial.legendre.leggauss(_POINTS if n_classes > 2 else 1)
     others = torch.zeros_like(logits)
     for node, weight in zip(nodes, weights, strict=True):
-        between = torch.lerp(reference.expand_as(logits), logits, float(node + 1) / 2)
+        between = torch.lerp(reference, logits, float(node + 1) / 2)
         others += float(weight) / 2 * between.masked_fill(is_target, -torch.inf).softmax(1)
-    multipliers = is_target.to(logits) - others
-    odds, odds_before = (_log_odds(z.expand(n, -1), is_target) for z in (logits, reference))
-    if output == "log_odds":
-        return multipliers, odds - odds_before
-    change = odds.sigmoid() - odds_before.sigmoid()
+    odds, odds_before = (_log_odds(z, is_target) for z in (logits, reference))
+    step = logits - reference
+    largest = logits.abs().amax(1) + reference.abs().amax(1)
+    change = odds - odds_before
+    # Where classes change places abruptly, the sum over the line is a few percent off. What is left goes to
+    # those that changed most, such that the weights still sum to 1.
+    left = step[is_target] - change - (others * step).sum(1)
+    left = torch.where(left.abs() > _NOISE * largest, left, 0.0)
+    spread = (step - step.masked_fill(is_target, 0).sum(1, keepdim=True) / max(n_classes - 1, 1)).masked_fill(
+        is_target, 0
+    )
+    others += spread * (left / spread.square().sum(1).clamp_min(torch.finfo(left.dtype).tiny))[:, None]
     logistic = Operation("sigmoid", "elementwise", torch.sigmoid, (odds,), odds.sigmoid())
     (slope,) = secant(logistic, [odds_before], odds_before.sigmoid())(torch.ones_like(odds))
-    return multipliers * slope[:, None], change  # pyright: ignore[reportOptionalSubscript]
+    return _Top((is_target.to(logits) - others).to(kind), change, slope.to(kind), largest)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def _log_odds(logits: Tensor, is_target: Tensor) -> Tensor:
@@ -214,13 +241,20 @@ def _log_odds(logits: Tensor, is_target: Tensor) -> Tensor:
     return logits[is_target] - others
 
 
-def _check_sum(total: Tensor, change: Tensor) -> None:
-    error = float(((total - change).abs() / change.abs().clamp_min(1)).max())
-    if not error <= _TOLERANCE:
-        raise NotApplicableError(
-            f"its contributions do not add up (off by {error:.2g}): the classifier holds an operation "
-            "that it has no rule for"
-        )
+def _check_sum(contributions: Tensor, top: _Top) -> None:
+    """Raise a NotApplicableError unless contributions add up: in log-odds, and in the probability.
+
+    A probability that hardly moves hides what is missed of it, so that both are looked at.
+    """
+    rounding = rounding_of(contributions, top.largest)
+    total = contributions.double().sum(1)
+    for slope in (torch.ones_like(top.slope), top.slope):
+        share = float(missed(total * slope, top.change * slope, rounding * slope.abs()).max())
+        if not share <= TOLERANCE:
+            raise NotApplicableError(
+                f"its contributions do not add up (they miss {share:.2g} of what they divide): the "
+                "classifier holds an operation that it has no rule for"
+            )
 
 
 DEEPLIFT = Method(

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from methods import evaluation
 from methods.api import PIXELS, Attribution, FusionModel, Method, NotApplicableError, SeparableModel
+from methods.autograd_graph import nodes
 from methods.evaluation import chunks, encode, probabilities
 from methods.pixel_maps import N_MAPS, feature_slopes
 from synthetic.types import Samples
@@ -75,8 +76,16 @@ def _maps(model: SeparableModel, name: str, value: Tensor, slopes: Tensor) -> np
     found = []
     for rows in chunks(len(value), evaluation.ENCODE_ROWS):
         watch = _FeatureMaps(len(value[rows]))
+        leaf = value[rows].detach().clone().requires_grad_()
         with torch.enable_grad(), watch:
-            encoded = model.encode_modality(name, value[rows].detach().clone().requires_grad_())
+            encoded = model.encode_modality(name, leaf)
+        made = [node for node, _ in nodes(encoded, leaf) if "Convolution" in node or "Graph" in node]
+        n_hidden = len(made) - watch.n_convolutions
+        if n_hidden > 0:
+            raise NotApplicableError(
+                f"needs to see the convolutions that image {name!r} passes: {n_hidden} of them are hidden "
+                "(scripted, traced or compiled layers)"
+            )
         activation, gradient = _last(name, watch.found, encoded, slopes[rows])
         weights = gradient.mean((2, 3), keepdim=True)
         small = (weights * activation).sum(1, keepdim=True).relu()
@@ -111,6 +120,7 @@ class _FeatureMaps(TorchFunctionMode):
     def __init__(self, n: int) -> None:
         super().__init__()
         self.found: list[Tensor] = []
+        self.n_convolutions = 0
         self._n = n
         self._known: dict[int, Tensor] = {}  # it holds the tensors, so that no id is used twice
 
@@ -125,6 +135,7 @@ class _FeatureMaps(TorchFunctionMode):
         given = dict(kwargs or {})
         result = func(*args, **given)
         name = getattr(func, "__name__", "")
+        self.n_convolutions += "conv" in name
         keeps = name in _CONVOLUTIONS or (
             name not in _LOST
             and any(id(tensor) in self._known for tensor in _tensors([*args, *given.values()]))

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.api import FusionModel, Method
-from methods.evaluation import chunks, fusion_features, torch_generator
+from methods.api import Flagged, FusionModel, Method
+from methods.completeness import flags, rounding_of
+from methods.evaluation import chunks, fusion_features, probabilities, torch_generator
 from methods.references import Reference, reference_vector
 from methods.slopes import probability_slopes
 from synthetic.types import Samples
@@ -18,6 +19,8 @@ from synthetic.types import Samples
 # Samples whose paths are in memory at a time. It decides which sample gets which draw, so it does not follow
 # the rows of a call.
 _BLOCK = 128
+# Standard errors of a sum of draws that are chance.
+_CHANCE = 3.0
 
 
 def integrated_gradients(
@@ -27,10 +30,11 @@ def integrated_gradients(
     *,
     reference: Reference = "mean",
     n_steps: int = 50,
-) -> Tensor:
+) -> Flagged:
     """Return (x − r) · ∫₀¹ ∂p(target)/∂x at r + t(x − r) dt ``[n, d]`` (Sundararajan et al. 2017).
 
-    The integral is a Gauss–Legendre sum. Up to its error a sample's values add up to p(x) − p(r).
+    The integral is a Gauss–Legendre sum. Up to its error a sample's values add up to p(x) − p(r). Where the
+    model jumps they do not, as a jump has no slope: the result carries a flag that says how much is missed.
 
     Args:
         model: the model.
@@ -55,7 +59,10 @@ def integrated_gradients(
         way = features[rows] - start
         slopes = probability_slopes(model, start + times * way[:, None], target[rows])
         values.append(way * torch.einsum("k,nkd->nd", weight, slopes))
-    return torch.cat(values)
+    found = torch.cat(values)
+    there = probabilities(model, features).gather(1, target[:, None])[:, 0]
+    before = probabilities(model, start[None])[0][target]
+    return Flagged(found, flags(found.sum(1), there - before, rounding_of(found, there, before)))
 
 
 def expected_gradients(
@@ -64,12 +71,12 @@ def expected_gradients(
     rng: np.random.Generator,
     *,
     n_draws: int = 200,
-) -> Tensor:
+) -> Flagged:
     """Return integrated gradients with the other samples as references ``[n, d]``, by Monte Carlo.
 
     That is the mean of (x − r) · ∂p(target)/∂x at r + t(x − r) over random r and t (Erion et al. 2021),
     known as gradient SHAP. t is drawn once from each of as many equal parts of 0…1 as there are draws: the
-    mean stays the same and the error shrinks.
+    mean stays the same and the error shrinks. A flag says what is missed of p(x) − mean p(r) beyond chance.
 
     Args:
         model: the model.
@@ -85,7 +92,7 @@ def expected_gradients(
     features, target = fusion_features(model, samples)
     n = len(features)
     generator = torch_generator(rng)
-    values = []
+    values, errors = [], []
     for rows in chunks(n, _BLOCK):
         place = torch.arange(n)[rows, None]
         # A step of 1 … n − 1 ahead leads to any sample but the own one; one that is alone has but itself.
@@ -94,8 +101,19 @@ def expected_gradients(
         times = torch.arange(n_draws) + torch.rand(len(place), n_draws, generator=generator)
         way = features[rows, None] - starts
         points = starts.addcmul_(way, (times / n_draws)[..., None])
-        values.append((way * probability_slopes(model, points, target[rows])).mean(1))
-    return torch.cat(values)
+        drawn = way * probability_slopes(model, points, target[rows])
+        values.append(drawn.mean(1))
+        errors.append(drawn.sum(2).std(1, correction=0) / n_draws**0.5)
+    found = torch.cat(values)
+    return Flagged(found, flags(found.sum(1), _change(model, features, target), _CHANCE * torch.cat(errors)))
+
+
+def _change(model: FusionModel, features: Tensor, target: Tensor) -> Tensor:
+    """Return p(target) of each sample, less its mean over the others ``[n]``."""
+    probability = probabilities(model, features).double()
+    others = (probability.sum(0) - probability) / max(len(features) - 1, 1)
+    change = (probability - others).gather(1, target[:, None])[:, 0]
+    return change if len(features) > 1 else torch.zeros_like(change)
 
 
 INTEGRATED_GRADIENTS = Method(

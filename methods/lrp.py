@@ -124,7 +124,8 @@ def _weights(operation: Operation) -> tuple[Tensor, Tensor]:
         NotApplicableError: if the weights do not stand where those of a layer do.
     """
     value, weight, bias, *_ = (*operation.arguments, None, None)
-    if value is not None or not isinstance(weight, Tensor) or weight.ndim > 2:
+    known = operation.name in ("linear", "matmul", "mm", "mv")
+    if value is not None or not known or not isinstance(weight, Tensor) or weight.ndim > 2:
         raise NotApplicableError(f"has no gamma rule for this use of {operation.name!r}")
     if operation.name != "linear":
         weight = weight[:, None] if weight.ndim == 1 else weight

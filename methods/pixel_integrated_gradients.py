@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from methods import evaluation
 from methods.api import PIXELS, Attribution, FusionModel, Method
-from methods.evaluation import chunks
-from methods.pixel_maps import N_MAPS, attribution, explained, input_slopes, per_sample
+from methods.completeness import flags
+from methods.evaluation import chunks, encode
+from methods.pixel_maps import N_MAPS, attribution, explained, input_slopes, log_odds_of, per_sample
 from methods.references import Reference, reference_vector
 from synthetic.types import Samples
 
@@ -25,7 +28,7 @@ def integrated_pixels(
     """Return (x − b) · ∫₀¹ ∂s/∂x at b + t(x − b) dt of every pixel and table column.
 
     The integral is a Gauss–Legendre sum over the straight line that all inputs take together. Up to its error
-    a sample's values add up to s(x) − s(b), over all pixels and columns.
+    a sample's values add up to s(x) − s(b), over all pixels and columns; a flag says what is missed.
 
     Args:
         model: the model.
@@ -56,7 +59,11 @@ def integrated_pixels(
         }
         for name, slopes in input_slopes(model, points, given.target[sample]).items():
             total[name].index_add_(0, sample, slopes * per_sample(weight[step], slopes))
-    return attribution({name: value * (given.inputs[name] - start[name]) for name, value in total.items()})
+    local = {name: value * (given.inputs[name] - start[name]) for name, value in total.items()}
+    before = encode(model, {name: value[None] for name, value in start.items()}).expand_as(given.features)
+    change = log_odds_of(model, given.features, given.target) - log_odds_of(model, before, given.target)
+    added = sum(value.double().flatten(1).sum(1) for value in local.values())
+    return replace(attribution(local), flags=flags(torch.as_tensor(added), change))
 
 
 METHOD = Method(

@@ -198,6 +198,38 @@ def check_samples_apart(given: Candidate) -> None:
             )
 
 
+def check_inputs_untouched(given: Candidate) -> None:
+    """In evaluation mode what it is given is as it was: inputs, their mapping, and fusion features."""
+    for what, shapes in given.kinds.items():
+        network, inputs = given.build(shapes), inputs_of(shapes)
+        with torch.no_grad():
+            features = network.encode(inputs_of(shapes)).clone()
+            mine = features.clone()
+            network.classify(mine)
+            _check_untouched(given, {"the fusion features": features}, {"the fusion features": mine}, what)
+            for call in (network.encode, network):
+                mine = inputs_of(shapes)
+                call(mine)
+                _check_untouched(given, inputs, mine, what)
+            if isinstance(network, SeparableModel):
+                mine = inputs_of(shapes)
+                for name in network.groups:
+                    network.encode_modality(name, mine[name])
+                _check_untouched(given, inputs, mine, what)
+
+
+def _check_untouched(
+    given: Candidate, before: Mapping[str, Tensor], after: Mapping[str, Tensor], what: str
+) -> None:
+    changed = [name for name in before if name not in after or not torch.equal(before[name], after[name])]
+    if changed or len(after) > len(before):
+        raise given.broken(
+            "leave what it is given as it was",
+            f"On {what}, a call changed {', '.join(map(repr, changed)) or 'which inputs there are'}",
+            "Work on a copy, and let no inplace=True come first: whoever asks twice gets two answers",
+        )
+
+
 def check_gradients(given: Candidate) -> None:
     """The training loss reaches every parameter: with all modalities there, or with some missing."""
     for what, shapes in given.kinds.items():
@@ -343,6 +375,7 @@ def _apart(check: Check) -> Check:
 CHECKS: tuple[Check, ...] = tuple(
     _apart(check)
     for check in (
+        check_inputs_untouched,  # first: the others ask twice
         check_protocol,
         check_separable,
         check_samples_apart,

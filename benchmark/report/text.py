@@ -18,7 +18,7 @@ from benchmark.report.choices import choices_note
 from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
 from benchmark.store import CONTROL
-from benchmark.table import failures, own_truth, skipped
+from benchmark.table import failures, flagged, own_truth, skipped
 from synthetic.names import printable
 
 _COLUMNS = {
@@ -40,6 +40,7 @@ _COLUMNS = {
     "n_all_zero": "all zero",
     "n_failed": "failed",
     "n_skipped": "skipped",
+    "n_flagged": "flagged",
 }
 # What fits into 80 columns; the rest stands in leaderboard.md.
 _SHORT = {
@@ -142,8 +143,29 @@ def leaderboard_markdown(
                 for row in rows.to_dict(orient="records")
             ]
             parts += [f"## {heading}", "\n".join(lines)]
+    parts += _flagged(scores)
     return "\n\n".join(parts) + "\n"
 
+
+def _flagged(scores: pd.DataFrame) -> list[str]:
+    """Return the section on results that count and do not hold what their method claims."""
+    rows = flagged(scores)
+    if not len(rows):
+        return []
+    done = scores[scores["status"] == "done"]
+    lines = []
+    for method, group in rows.groupby("method", sort=False):
+        n = len(done[done["method"] == method].drop_duplicates([*_CELL]))
+        lines.append(f"- {escape(method)}: {len(group)} of {n} results")
+        lines += [
+            f"  - {escape(row['scenario'])}, {escape(row['model'])}, seed {row['data_seed']}: "
+            f"{escape(row['flags'])}"
+            for row in group.to_dict(orient="records")
+        ]
+    return ["## Flagged: scored, though the method does not hold what it claims", "\n".join(lines)]
+
+
+_CELL = ("scenario", "images", "features", "model", "method", "data_seed", "train_seed", "method_seed")
 
 _LEGEND = (
     "RMSE is pooled over modalities, cases and seeds; ± is its standard deviation over seeds; skill = "
@@ -220,7 +242,9 @@ def _cells(board: pd.DataFrame, columns: Iterable[str]) -> list[list[str]]:
         **dict.fromkeys(("model", "method", "targets"), str),
         "model_calls": lambda value: f"{value:,.0f}" if value == value else "–",  # noqa: PLR0124 - NaN
         "seconds": lambda value: number(value, 2),
-        **dict.fromkeys(("n_clipped", "n_all_zero", "n_failed", "n_skipped"), lambda value: str(int(value))),
+        **dict.fromkeys(
+            ("n_clipped", "n_all_zero", "n_failed", "n_skipped", "n_flagged"), lambda value: str(int(value))
+        ),
     }
     return [
         [formats.get(column, number)(row[column]) for column in columns]

@@ -206,6 +206,41 @@ class MisreadsAlone(Good):
         return 2 * value
 
 
+class BeginsWithRelu(Good):
+    def classify(self, features):
+        return self.head(nn.functional.relu(features, inplace=True))
+
+
+class HalvesInPlace(Good):
+    def classify(self, features):
+        features *= 0.5
+        return self.head(features)
+
+
+class NormalisesInPlace(Good):
+    def encode(self, inputs):
+        return super().encode({name: value.div_(2) for name, value in inputs.items()})
+
+
+class TakesInputsAway(Good):
+    def encode(self, inputs):
+        return torch.cat([inputs.pop(name) for name in self.modalities], dim=1)
+
+
+class AddsAnInput(Good):
+    def encode(self, inputs):
+        inputs["joint"] = super().encode(inputs)
+        return inputs["joint"]
+
+
+class ClipsAlone(Good):
+    def encode_modality(self, name, value):
+        return value.clamp_(-1, 1)
+
+    def encode(self, inputs):
+        return torch.cat([inputs[name].clamp(-1, 1) for name in self.modalities], dim=1)
+
+
 class Leaky(FusionNetwork):
     def __init__(self, shapes, *, n_classes=2):
         super().__init__(shapes, {name: shape[0] for name, shape in shapes.items()}, n_classes=n_classes)
@@ -233,6 +268,12 @@ class Leaky(FusionNetwork):
         (Noisy, "say the same twice|treat each sample alone"),
         (HasIdleWeights, "train all its parameters. .*'idle.weight' gets no"),
         (Forgetful, "be its state dict"),
+        (BeginsWithRelu, "leave what it is given as it was. .*'the fusion features'"),
+        (HalvesInPlace, "leave what it is given as it was. .*'the fusion features'"),
+        (NormalisesInPlace, "leave what it is given as it was. .*'a', 'b'"),
+        (TakesInputsAway, "leave what it is given as it was. .*'a', 'b'"),
+        (AddsAnInput, "leave what it is given as it was. .*which inputs there are"),
+        (ClipsAlone, "leave what it is given as it was. .*'a'"),
         (MisreadsAlone, "encode a modality alone as beside"),
         (Leaky, "let nothing through of a modality that is missing"),
     ],

@@ -22,6 +22,7 @@ def test_what_was_said_goes_through_json_to_the_last_digit():
         pixels={"axial": rng.standard_normal((2, 5, 7))},
         summary={"synergy": np.float32(1 / 3)},
         standard_error={"axial": 0.1, "clinical": np.float32(0.2)},
+        flags=("completeness missed by 78.0%",),
     )
     again = Said.unpacked(json.loads(json.dumps(told.packed())))
     assert {**vars(again), "pixels": None} == {**vars(told), "pixels": None}

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from benchmark import score, table
+from benchmark.report import text
 from benchmark.report.latex import leaderboard_latex
 from benchmark.report.text import leaderboard_markdown, leaderboard_table
 from benchmark.store import Result
@@ -95,6 +96,21 @@ def test_clipped_and_empty_estimates_are_flagged():
     rows = table.scores([result("m", (1, -1, 0, 0)), result("z", (0, 0, 0, 0))])
     assert list(rows["n_clipped"]) == [1, 0]
     assert list(rows["all_zero"]) == [0, 1]
+
+
+def test_what_is_flagged_counts_and_is_told():
+    flagged = replace(result("m", (1, 0, 0, 0)), flags=["completeness missed by 78.0%"])
+    rows = table.scores([flagged, result("m", (1, 0, 0, 0), data_seed=1), result("z", (1, 0, 0, 0))])
+    assert list(rows["flags"]) == ["completeness missed by 78.0%", "", ""]
+    assert list(table.flagged(rows)["data_seed"]) == [0]
+    board = table.leaderboard(rows).set_index("method")
+    assert board["n_flagged"].to_dict() == {"m": 1, "z": 0}
+    assert board.loc["m", "rmse"] == 0
+    (heading, lines) = text._flagged(rows)
+    assert heading.startswith("## Flagged: scored")
+    assert "m: 1 of 2 results" in lines
+    assert "completeness missed by 78.0%" in lines
+    assert text._flagged(rows.drop(columns="flags")) == []  # a table from before there were any
 
 
 def test_a_failure_has_a_row_but_no_score():

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 
-from methods import Attribution, FusionModel, Method, NotApplicableError, SeparableModel
+from methods import Attribution, Flagged, FusionModel, Method, NotApplicableError, SeparableModel
 
 D = 25  # fusion features of the network
 NAMES = ("axial", "clinical", "coronal", "history")
@@ -100,7 +102,6 @@ def test_an_attribution_keeps_its_features(network, samples, rng):
         (torch.ones(D + 1), f"({D + 1},)"),
         (np.ones(40), "(40,)"),
         (1.0, "()"),
-        (None, "()"),
         (np.ones((40, D, 1)), f"(40, {D}, 1)"),
         ([1.0, 2.0, 3.0, 4.0], "(4,)"),
     ],
@@ -145,7 +146,7 @@ def test_labels_are_shown_to_those_only_who_declare_them(network, samples, rng, 
     seen = []
 
     def look(model, given, generator):
-        assert model is network
+        assert model.head is network.head
         assert generator is rng
         seen.append(given)
         return dict.fromkeys(model.modalities, 1.0)
@@ -281,18 +282,23 @@ def test_a_summary_must_be_finite(network, samples, rng):
         method(replace(told, summary={"synergy": np.nan})).attribute(network, samples, rng)
 
 
+class Retrained:
+    def __init__(self, names):
+        self.names = tuple(names)
+
+
 def test_training_is_given_to_those_only_who_declare_it(network, samples, rng):
     asked = []
 
     def function(model, samples, rng, *, retrain):
         del samples, rng
-        asked.append(retrain(["axial"]))
+        asked.append(retrain(["axial"]).names)
         return dict.fromkeys(model.modalities, 1.0)
 
     trains = Method(name="fake", function=function, estimand="leave_one_out", needs_training=True)
     with pytest.raises(NotApplicableError, match="cannot be trained"):
         trains.attribute(network, samples, rng)
-    trains.attribute(network, samples, rng, retrain=tuple)
+    trains.attribute(network, samples, rng, retrain=Retrained)
     assert asked == [("axial",)]
     both = Method(
         name="both",
@@ -300,9 +306,9 @@ def test_training_is_given_to_those_only_who_declare_it(network, samples, rng):
         estimand="gradient",
         components=(trains,),
     )
-    both.attribute(network, samples, rng, retrain=tuple)
+    both.attribute(network, samples, rng, retrain=Retrained)
     assert asked == [("axial",), ("axial",)]
-    method(dict.fromkeys(NAMES, 1.0)).attribute(network, samples, rng, retrain=tuple)  # not passed on
+    method(dict.fromkeys(NAMES, 1.0)).attribute(network, samples, rng, retrain=Retrained)  # not passed on
 
 
 @pytest.mark.parametrize(("name", "error"), [("axial", np.nan), ("axial", -1.0), ("liver", 0.1)])
@@ -316,3 +322,105 @@ def test_pixels_must_fit_into_what_is_kept(network, samples, rng):
     found = Attribution(dict.fromkeys(NAMES, 1.0), pixels={"axial": np.full((3, 28, 28), 1e39)})
     with pytest.raises(ValueError, match=r"must return finite pixels"):
         method(found).attribute(network, samples, rng)
+
+
+NOT_ITS_MASK = np.ma.array(np.ones((40, D)), mask=np.eye(40, D, dtype=bool))
+NAMED = dict.fromkeys(NAMES, 1.0)
+COLUMNS = [f"{name} {i}" for i, name in enumerate(NAMES * 7)][:D]
+
+
+@pytest.mark.parametrize(
+    ("returned", "found"),
+    [
+        (NOT_ITS_MASK, "masked values, 25 of 1000"),
+        ([np.ma.array(np.ones(D), mask=np.arange(D) == 3)], "masked values, 1 of 25"),
+        ({**NAMED, "axial": np.ma.masked}, "masked values, 1 of 1"),
+        ({**NAMED, "axial": np.array(["1.5"])}, "values of type <U3"),
+        ({**NAMED, "axial": "1.5"}, "a str, which is no array"),
+        ({**NAMED, "axial": np.ones(2)}, r"an array of shape \(2,\)"),
+        ({**NAMED, "axial": None}, "a NoneType"),
+        (np.ones((40, D)) * 1j, "values of type complex128"),
+        (torch.ones(40, D, dtype=torch.complex64), "a tensor of type torch.complex64"),
+        (np.full((40, D), "1"), "values of type <U1"),
+        (np.full((40, D), "1", dtype=object), "'1' among the values"),
+        (np.full((40, D), None, dtype=object), "None among the values"),
+        (np.full(D, np.datetime64("2020-01-01")), "values of type datetime64"),
+        (None, "a NoneType, which is no array"),
+        (set(range(D)), "a set, which is no array"),
+        ([np.ones(D), np.ones(D - 1)], "parts that differ in shape"),
+        (pd.DataFrame(np.ones((40, D)), columns=COLUMNS), "labels .'axial 0', .*instead of an order"),
+        (pd.DataFrame(np.ones((40, D)), columns=range(D)[::-1]), "labels .24, 23, .*instead of an order"),
+        (pd.Series([1.0] * 5, index=[*NAMES, "axial"]), "a label that stands twice"),
+        (pd.DataFrame({i: pd.array([1, None], dtype="Int64") for i in range(D)}), "<NA> among the values"),
+        (Attribution(NAMED, features={"clinical": NOT_ITS_MASK[0]}), "masked .*features of 'clinical'"),
+        (Attribution(NAMED, standard_error={"axial": np.ma.masked}), "masked .*standard_error of 'axial'"),
+        (Attribution(NAMED, interactions={("axial", "clinical"): "much"}), "a str.*interactions"),
+        (
+            Attribution(NAMED, pixels={"axial": np.ma.masked_less(np.zeros((2, 28, 28)), 1)}),
+            "masked .*pixels of 'axial'",
+        ),
+        (Attribution(list(NAMES)), "a list without names .its modalities"),
+    ],
+)
+def test_what_is_no_real_number_or_has_another_order_is_refused(network, samples, rng, returned, found):
+    with pytest.raises(ValueError, match=rf"Method 'fake' must return real numbers, .* Got .*{found}"):
+        method(returned).attribute(network, samples, rng)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda x: torch.tensor(x, requires_grad=True),
+        lambda x: torch.tensor(x, dtype=torch.bfloat16),
+        lambda x: torch.tensor(x).to_sparse(),
+        lambda x: x.astype(np.float16),
+        lambda x: x.astype(int),
+        lambda x: x.astype(object),
+        np.ma.array,
+        scipy.sparse.csr_array,
+        pd.DataFrame,
+        lambda x: x.tolist(),
+        lambda x: [torch.tensor(row) for row in x],
+        list,
+        tuple,
+    ],
+)
+def test_every_kind_of_array_says_the_same(network, samples, rng, kind):
+    values = np.arange(40 * D).reshape(40, D) % 7 - 3.0
+    expected = method(values).attribute(network, samples, rng)
+    found = method(kind(values)).attribute(network, samples, rng)
+    assert found.modalities == pytest.approx(expected.modalities)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda named: pd.Series(named)[::-1],
+        lambda named: {name: torch.tensor(value, requires_grad=True) for name, value in named.items()},
+        lambda named: {name: np.array([[value]]) for name, value in named.items()},
+        lambda named: {name: np.float32(value) for name, value in named.items()},
+        lambda named: Attribution(pd.Series(named)[::-1]),
+    ],
+)
+def test_values_by_name_find_their_modality(network, samples, rng, kind):
+    named = dict(zip(NAMES, [1.0, 2.5, -3.0, 4.0], strict=True))
+    assert dict(method(kind(named)).attribute(network, samples, rng).modalities) == named
+
+
+@pytest.mark.parametrize(
+    "features",
+    [{"liver": np.ones(3)}, {"clinical": np.ones((3, 1))}, {"clinical": np.array([1.0, np.nan, 1.0])}],
+)
+def test_features_must_be_those_of_modalities(network, samples, rng, features):
+    with pytest.raises(ValueError, match=r"'fake' must give features of the model's modalities, finite"):
+        method(Attribution(NAMED, features=features)).attribute(network, samples, rng)
+
+
+def test_flags_go_with_what_is_returned_and_with_what_is_made_of_it(network, samples, rng):
+    flagged = method(Flagged(local(), ("of note",)))
+    assert flagged.attribute(network, samples, rng).flags == ("of note",)
+    assert method(Flagged(Attribution(NAMED, flags=("a",)), ("b",))).attribute(
+        network, samples, rng
+    ).flags == ("a", "b")
+    both = Method("both", lambda parts: parts["fake"].modalities, "gradient", components=(flagged,))
+    assert both.attribute(network, samples, rng).flags == ("fake: of note",)

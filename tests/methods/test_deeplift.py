@@ -184,7 +184,7 @@ def test_of_one_layer_it_is_integrated_gradients(kit, rng):
     model = kit.table_model({"a": 3}, kit.head_binary(lambda x: torch.tanh(x @ weights) * 3))
     samples = model.samples(torch.randn(30, 3, generator=torch.Generator().manual_seed(0)))
     torch.testing.assert_close(
-        deeplift(model, samples, rng), integrated_gradients(model, samples, rng), atol=1e-5, rtol=1e-4
+        deeplift(model, samples, rng), integrated_gradients(model, samples, rng).values, atol=1e-5, rtol=1e-4
     )
 
 
@@ -257,6 +257,92 @@ def test_where_it_cannot_follow_it_says_so(kit, classify, message):
                 else classify(x)
             ),
         )
+
+
+def between(function, *, n_classes=2):
+    """Return a head of a function between two linear layers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        first = nn.Linear(5, 6)
+        with torch.no_grad():
+            first.weight *= 2
+            last = nn.Linear(function(torch.zeros(2, 6)).shape[1], n_classes)
+    return lambda x: last(function(first(x)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.cells, self.last = kind(1, 6, batch_first=True), nn.Linear(6, 2)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.mul_(3)
+
+    def forward(self, x):
+        return self.last(self.cells(x[..., None])[0][:, -1])
+
+
+WITHOUT_RULE = {
+    "lstm": Recurrent(nn.LSTM),
+    "gru": Recurrent(nn.GRU),
+    "sort": between(lambda y: y.sort(1).values),
+    "topk": between(lambda y: y.topk(3, 1).values),
+    "where": between(lambda y: torch.where(y > 0, y, 0.1 * y)),
+    "masked_fill": between(lambda y: y.masked_fill(y < 0, 0)),
+    "cummax": between(lambda y: y.cummax(1).values),
+    "cumprod": between(lambda y: y.cumprod(1)),
+    "median": between(lambda y: y.median(1, keepdim=True).values),
+    "max_pool": between(lambda y: nn.functional.max_pool1d(y[:, None], 2)[:, 0]),
+    "remainder": between(lambda y: y.remainder(1.0)),
+    "std": between(lambda y: torch.cat([y, 5 * y.std(1, keepdim=True)], 1)),
+}
+WITH_RULE = {
+    "linear": between(lambda y: y),
+    "relu": between(torch.relu),
+    "tanh, three classes": between(torch.tanh, n_classes=3),
+    "gelu, five classes": between(nn.functional.gelu, n_classes=5),
+    "einsum of two": between(lambda y: torch.einsum("ni,ni->ni", y, y)),
+    "einsum of three": between(lambda y: torch.einsum("ni,ni,ni->ni", y, y, y)),
+    "bilinear": between(lambda y: nn.functional.bilinear(y, y, torch.ones(3, 6, 6))),
+    "addcmul": between(lambda y: torch.addcmul(y, y, y)),
+    "addmm": between(lambda y: torch.addmm(torch.ones(6), y, torch.eye(6)).relu()),
+    "layer_norm": between(lambda y: nn.functional.layer_norm(y, (6,))),
+    "softmax": between(lambda y: y.softmax(1)),
+    "jump": between(lambda y: (y > 0).float()),
+}
+# Logits times a number, and a number added to that of class 0: the rare class.
+RESCALED = [(1e-6, 0), (0.005, 0), (1, 0), (100, 0), (1e6, 0), (1, 8), (1, -8), (1, 1e3), (0.005, 5)]
+
+
+@pytest.mark.parametrize("method", ["deeplift", "deeplift_shap"])
+@pytest.mark.parametrize("name", [*WITHOUT_RULE, *WITH_RULE])
+def test_neither_scale_nor_prevalence_decides_whether_contributions_add_up(kit, name, method):
+    classify = (WITHOUT_RULE | WITH_RULE)[name]
+    for scale, shift in RESCALED if method == "deeplift" else RESCALED[::4]:
+
+        def logits(x, scale=scale, shift=shift):
+            found = classify(x) * scale
+            return torch.cat([found[:, :1] + shift, found[:, 1:]], 1)
+
+        if name in WITH_RULE:
+            assert explained(kit, logits, method=method).isfinite().all()
+        else:
+            with pytest.raises(NotApplicableError, match="do not add up"):
+                explained(kit, logits, method=method)
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e5])
+@pytest.mark.parametrize("name", ["relu", "einsum of three", "layer_norm"])
+def test_the_units_of_the_features_change_no_contribution(kit, rng, name, scale):
+    x = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
+    found = [
+        deeplift(model, model.samples(x * unit), rng)
+        for unit in (1.0, scale)
+        for model in [kit.table_model({"a": 5}, lambda z, unit=unit: WITH_RULE[name](z / unit))]
+    ]
+    torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-2)
 
 
 def test_options_out_of_range_are_errors(network, samples, rng):

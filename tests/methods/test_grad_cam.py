@@ -1,3 +1,5 @@
+import warnings
+
 import captum.attr
 import numpy as np
 import pytest
@@ -157,3 +159,33 @@ def test_it_shows_what_speaks_for_the_predicted_class(rng):
     assert model.classify(model.encoder(image)).argmax(1).tolist() == [1, 0]
     # Its weights are spatial means: here they cancel, a known limit of the method.
     assert not found.any()
+
+
+def test_convolutions_out_of_sight_are_no_reason_to_take_earlier_maps(kit, samples, rng):
+    shown, hidden = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(3, 2, 3, padding=1)
+
+    class Hiding:
+        modalities, groups = ("axial",), {"axial": slice(0, 2)}
+
+        def __init__(self, second):
+            self.second = second
+
+        def encode_modality(self, name, value):
+            return self.second(shown(value)).mean((2, 3))
+
+        def encode(self, inputs):
+            return self.encode_modality("axial", inputs["axial"])
+
+        def classify(self, features):
+            return features
+
+    seen = grad_cam(Hiding(hidden), samples, rng, n_maps=4)
+    assert seen.pixels["axial"].shape == (4, 28, 28)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # deprecated, and still in use
+        layers = [torch.jit.script(hidden), torch.jit.trace(hidden, torch.zeros(4, 3, 28, 28))]
+    for layer in layers:
+        with pytest.raises(
+            NotApplicableError, match=r"needs to see the convolutions .* 1 of them are hidden"
+        ):
+            grad_cam(Hiding(layer), samples, rng, n_maps=4)

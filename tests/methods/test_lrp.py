@@ -1,3 +1,4 @@
+import warnings
 from itertools import pairwise
 
 import captum.attr
@@ -147,6 +148,73 @@ def test_where_it_has_no_rule_it_says_so(kit, rng, logits, options, message):
     model = kit.table_model({"a": 5}, logits)
     with pytest.raises(NotApplicableError, match=message):
         relevance(model, model.samples(inputs()), rng, **options)
+
+
+class Own(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.tanh()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (1 - ctx.saved_tensors[0].tanh() ** 2)
+
+
+def through_numpy(x):
+    with torch.no_grad():
+        part = torch.from_numpy(x.detach().numpy() ** 2)
+    return (x + part)[:, :2]
+
+
+def squared(x):
+    return x * x
+
+
+def scripted(layer, how=torch.jit.script, *given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # deprecated, and still in use
+        return how(layer, *given)
+
+
+NETWORK = head(nn.ReLU(), nn.Tanh())
+CELLS, SQUARED = nn.GRU(1, 6, batch_first=True), scripted(squared)
+HIDING = {
+    "scripted": scripted(NETWORK),
+    "traced": scripted(NETWORK, torch.jit.trace, inputs()),
+    "scripted layers": nn.Sequential(*map(scripted, NETWORK)),
+    "scripted at the start": nn.Sequential(scripted(NETWORK[:4]), NETWORK[4]),
+    "scripted at the end": nn.Sequential(NETWORK[:4], scripted(NETWORK[4])),
+    "one scripted activation": nn.Sequential(NETWORK[:3], scripted(NETWORK[3]), NETWORK[4]),
+    "a function of its own": lambda x: NETWORK[4](Own.apply(NETWORK[:3](x))),
+    "vmap": torch.vmap(NETWORK),
+    "through numpy": through_numpy,
+    "cumprod": lambda x: NETWORK[4](NETWORK[:3](x).cumprod(1)),
+    "gru": lambda x: NETWORK[4](CELLS(x[..., None])[0][:, -1]),
+    "a scripted product": lambda x: NETWORK(SQUARED(x)),
+}
+SHOWING = {
+    "symbolically traced": torch.fx.symbolic_trace(NETWORK),
+    "addmm": lambda x: NETWORK[1:](torch.addmm(NETWORK[0].bias, x, NETWORK[0].weight.T)),
+    "einsum": lambda x: NETWORK[1:](torch.einsum("ni,oi->no", x, NETWORK[0].weight) + NETWORK[0].bias),
+    "aten": lambda x: NETWORK[4](torch.ops.aten.tanh(NETWORK[2](torch.ops.aten.relu(NETWORK[0](x))))),
+    "sliced and joined": lambda x: NETWORK(torch.cat([x[:, :2], x[:, 2:].flip(1).flip(1)], 1) * 2 / 2),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"rule": "gamma"}])
+@pytest.mark.parametrize("name", HIDING)
+def test_what_it_does_not_see_it_does_not_pass_over(kit, rng, name, options):
+    model = kit.table_model({"a": 5}, HIDING[name])
+    with pytest.raises(NotApplicableError, match=r"has no rule for|needs to see the operations"):
+        relevance(model, model.samples(inputs()), rng, **options)
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_however_a_layer_is_called_it_is_seen(kit, rng, name):
+    models = [kit.table_model({"a": 5}, classify) for classify in (NETWORK, SHOWING[name])]
+    plain, other = (relevance(model, model.samples(inputs()), rng) for model in models)
+    torch.testing.assert_close(other, plain, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

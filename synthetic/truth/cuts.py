@@ -119,7 +119,10 @@ def _smooth_quantile(values: np.ndarray, noise: float, level: float) -> float:
     low, high = float(values[0] + reach), float(values[-1] + reach)
     if not low < high:
         return low
-    return float(optimize.brentq(lambda limit: _below(values, noise, limit) - level, low, high, xtol=1e-14))
+    found = optimize.root_scalar(
+        lambda limit: _below(values, noise, limit) - level, bracket=(low, high), method="brentq", xtol=1e-14
+    )
+    return float(found.root)
 
 
 def _quantile(values: np.ndarray, level: float) -> tuple[float, float]:

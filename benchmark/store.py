@@ -90,14 +90,16 @@ class Result:
 
 
 def model_fingerprint(name: str) -> str:
-    """Return the hash of the source that decides what a model is: its own file, not those of others.
+    """Return the hash of what decides what a model is: its own source, not that of others, and its weights.
 
     Args:
         name: of the model.
     """
     # The list of models names them all: a new one leaves the others as they are.
     without = (*models.others(name), "benchmark/models/__init__.py")
-    return source_fingerprint("synthetic", "benchmark/models", "benchmark/training.py", without=without)
+    code = source_fingerprint("synthetic", "benchmark/models", "benchmark/training.py", without=without)
+    weights = models.weights(name)
+    return code if weights is None else f"{code} {weights.digest}"
 
 
 def job_key(job: Job, method: Method | None) -> str:

@@ -133,6 +133,7 @@ class Bench:
             truth_se={name: dict(truth.standard_error) for name, truth in self.truth.items()},
             importances=dict(said.importances),
             importances_se=dict(said.standard_error),
+            signed=dict(said.signed),
             **finer,
             fidelity=asdict(self.learnt),
             model_calls=said.model_calls,
@@ -384,7 +385,8 @@ def _trained(
 ) -> tuple[FusionNetwork, float, bool]:
     """Return the stage's network: from the cache where it was trained before, else trained and kept.
 
-    One that comes with weights is built with these. One of a user's own is trained each time: what its class does now cannot be told from its name.
+    One that comes with weights is built with these. One of a user's own is trained each time: what its class
+    does now cannot be told from its name.
 
     Args:
         stage: data and model.

@@ -157,7 +157,9 @@ def dry_run_text(found: DryRun) -> Group:
             model,
             str(len(group)),
             _share(sum(it.n_present for it in group), sum(it.n_jobs for it in group)),
-            "–" if all(it.network == "none" for it in group) else _share(sum(it.network == "kept" for it in group), len(group)),
+            "–"
+            if all(it.network == "none" for it in group)
+            else _share(sum(it.network == "kept" for it in group), len(group)),
             "?" if group[0].n_truths is None else _share(group[0].n_truths, len(ESTIMANDS)),
         )
     return Group(table, *(Text(line) for line in _summary(found)))

@@ -106,7 +106,7 @@ SUITES: Mapping[str, Suite] = {
         ),
         Suite(
             "gate",
-            "what a check holds to its baseline: true decision functions and a network with committed weights",
+            "what a check holds to its baseline: true decision functions, a network of committed weights",
             (*_PAPER, "graded"),
             (models.ORACLE, "hybrid(weights=graded)"),
             n_patients=2000,

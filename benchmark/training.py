@@ -55,8 +55,8 @@ def fit(name: str, train: Samples, *, seed: int, plan: TrainingPlan | None = Non
         plan: None for the network's own.
 
     Raises:
-        ValueError: if the labels are missing or hold one class only, there is no such network, or it comes with
-            weights.
+        ValueError: if the labels are missing or hold one class only, there is no such network, or it comes
+            with weights.
     """
     if models.weights(name) is not None:
         raise ValueError(f"The network {name!r} comes with its weights and is not trained. Leave them out.")

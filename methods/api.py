@@ -94,6 +94,9 @@ class Attribution:
             the method yields it; the sign is of no account.
         interactions: two modality names, in the model's order → raw interaction, where the method yields it.
         standard_error: modality → standard error of its importance, where the method knows it.
+        signed: modality → mean over samples of what is attributed to it, with signs; of local attributions,
+            which `Method.attribute` fills in. No score reads it: it shows that signs, class or scale changed
+            where the importances, means of absolute values, do not.
     """
 
     modalities: Mapping[str, float] = field(default_factory=dict)
@@ -101,6 +104,7 @@ class Attribution:
     pixels: Mapping[str, np.ndarray] = field(default_factory=dict)
     interactions: Mapping[tuple[str, str], float] = field(default_factory=dict)
     standard_error: Mapping[str, float] = field(default_factory=dict)
+    signed: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -224,11 +228,14 @@ class Method:
                 f"Got shape {values.shape}."
             )
         values = values.astype(np.float64)
+        signed: dict[str, float] = {}
         if values.ndim == 2:
+            means = values.mean(0)
+            signed = {name: float(means[columns].sum()) for name, columns in model.groups.items()}
             values = np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
         features = {name: values[columns] for name, columns in model.groups.items()}
         totals = {name: float(part.sum()) for name, part in features.items()}
-        return self._checked(model, Attribution(totals, features))
+        return self._checked(model, Attribution(totals, features, signed=signed))
 
     def _checked(
         self, model: FusionModel, attribution: Attribution, samples: Samples | None = None

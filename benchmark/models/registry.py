@@ -183,7 +183,7 @@ def build(
         The network; one of a user's own may have no more than a ``Module`` and a ``FusionModel`` have.
 
     Raises:
-        ValueError: if there is no such network, or a user's own is none, or its weights do not fit the shapes.
+        ValueError: if there is no such network, a user's own is none, or its weights do not fit the shapes.
     """
     model = name if isinstance(name, Architecture) else get(name)
     network = model.network(shapes, n_classes=n_classes, **model.options)

@@ -27,6 +27,7 @@ class Measured:
         error: standard error of the drop over seeds; infinite where one seed a side leaves it unknown.
         freedom: degrees of freedom of the error.
         p: one-sided, of a drop as large if nothing changed.
+        known: whether seeds say how large the noise is; of one seed, and the same, they do not.
         paired: whether both sides have the same seeds.
         case: the scenario that moved most, in the direction of the drop.
         case_drop: by how much.
@@ -40,6 +41,7 @@ class Measured:
     error: float
     freedom: float
     p: float
+    known: bool
     paired: bool
     case: Case
     case_drop: float
@@ -99,8 +101,9 @@ def _drop(
         common = sorted(set(here[most]) & set(there[most]))
         steps = sign * np.array([here[most][s] - there[most][s] for s in common])
         seed = common[int(np.argmax(steps if drop >= 0 else -steps))]
+    known = not paired or max(len(side[seeds]) for side in (here, there) for seeds in range(len(cases))) > 1
     return Measured(
-        key, metric, values, drop, error, freedom, p, paired, cases[most], float(moves[most]), seed
+        *(key, metric, values, drop, error, freedom, p, known, paired), cases[most], float(moves[most]), seed
     )
 
 

@@ -1,6 +1,8 @@
-"""Train the network that the accuracy gate explains, and write its weights into the package::
+"""Train the network that the accuracy gate explains, and write its weights into the package.
 
-    .venv/bin/python results/reference/weights.py      # benchmark/models/weights/graded.safetensors
+The command, which writes ``benchmark/models/weights/graded.safetensors``::
+
+    .venv/bin/python results/reference/weights.py
 
 The file that lies there was made so, once, and is not made again: another make of processor ends with another
 network. It is trained on patients of a seed that no suite draws, and explained on those of seeds 0, 1, 2, ….

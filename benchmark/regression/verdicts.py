@@ -2,7 +2,7 @@
 
 The scenarios are the same on both sides, so only seeds are noise. A method *fell* in a metric if two things
 hold: its score became worse by more than the margin, and a drop of that size is unlikely when nothing changed
-(one-sided t test over scenarios × seeds, Holm's correction over all methods and metrics of the check). The
+(one-sided tests over scenarios × seeds, Holm's correction over all methods and metrics of the check). The
 margin of RMSE is the smaller of two: so much, and such a part of the method's own error, so that an accurate
 method may not lose what makes it so. *Worse, within the margin* is a drop that is no noise and yet smaller.
 Non-inferiority is told as well: *unchanged* means that the confidence bound of the drop lies within the
@@ -217,8 +217,9 @@ def _finding(found: Measured, p: float, rules: Rules, n_tests: int) -> Finding:
     level = 1 - rules.confidence
     reach = float(special.stdtrit(found.freedom, 1 - level / n_tests)) * found.error
     low, high = found.drop - reach, found.drop + reach
-    # The mirrored test, with the correction that the first test would need at most.
-    p_better = min(1.0, n_tests * (1 - found.p if found.error else float(found.drop >= 0)))
+    p_better = min(
+        1.0, n_tests * found.p_better
+    )  # with the correction that the first test would need at most
     verdict: Verdict
     if found.drop > margin and p < level:
         verdict = "fell"

@@ -51,8 +51,8 @@ def rules_line(found: Comparison) -> str:
     strict = "; strict: so does that, and other values under the same version" if rules.strict else ""
     fell = (
         f"A metric fell if it is worse by more than the margin (RMSE {rules.rmse_margin:g} {relative}; RBO "
-        f"{rules.rbo_margin:g}) and beyond noise over seeds (one-sided t test, Holm's correction over "
-        f"{len(found.findings)} tests, {rules.confidence:.0%} confidence); that fails the check."
+        f"{rules.rbo_margin:g}) and beyond noise over seeds (one-sided t and rank tests, Holm's correction "
+        f"over {len(found.findings)} tests, {rules.confidence:.0%} confidence); that fails the check."
     )
     lines = (
         fell,

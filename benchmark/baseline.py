@@ -80,11 +80,11 @@ def read(path: Path, *, side: Literal["run", "baseline"] = "run") -> Scored:
         raise ValueError(
             f"The table {file} must have the columns of a scores.csv. It lacks {', '.join(lacking)}."
         )
+    if not len(table):
+        raise ValueError(f"The table {file} must hold results. Got none. {_MAKE[side]}")
     for name in (*SEEDS, *_NUMBERS):
         if not pd.api.types.is_numeric_dtype(table[name]):
             raise ValueError(f"The column {name!r} of {file} must hold numbers. Got text: is it damaged?")
-    if not len(table):
-        raise ValueError(f"The table {file} must hold results. Got none. {_MAKE[side]}")
     manifest = read_manifest(file.with_name("manifest.json"))
     return Scored(file, table, manifest, _read_values(file.with_name(_VALUES), table))
 
@@ -135,12 +135,21 @@ def _read_values(file: Path, table: pd.DataFrame) -> pd.DataFrame | None:
         return None
     except (OSError, ValueError) as error:
         raise ValueError(f"The values in {file} cannot be read: {error}.") from error
-    if not {*COLUMNS} <= {*found}:
-        return None
+    return raw_values(found, table) if {*COLUMNS} <= {*found} else None
+
+
+def raw_values(importances: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return what methods returned, as `regression.value_changes` reads it: a row a result and modality.
+
+    Args:
+        importances: from ``benchmark.table.importances``, or as much of it as a baseline holds.
+        scores: from ``benchmark.table.scores``, of the same results.
+    """
+    found = importances
     if "estimand" in found:  # of a run: the same values stand beside each truth
         found = own_truth(found[(found["targets"] != CONTROL) & (found["status"] == "done")])
     keys = ["model", "method", *CASE, *SEEDS]
-    own = own_truth(table).drop_duplicates(keys)
+    own = own_truth(scores).drop_duplicates(keys)
     own = own if _CALLS in own else own.assign(**{_CALLS: np.nan})
     return found[list(COLUMNS)].merge(own[[*keys, "method_version", _CALLS]], on=keys)
 

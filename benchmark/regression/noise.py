@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,23 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Tested:
+    """How far a drop is from what seeds alone would do.
+
+    Attributes:
+        error: standard error of the drop over seeds; infinite where one seed a side leaves it unknown.
+        freedom: degrees of freedom of the error.
+        p: one-sided, of a drop as large if nothing changed.
+        p_better: likewise, of a gain as large.
+    """
+
+    error: float
+    freedom: float
+    p: float
+    p_better: float
+
+
+@dataclass(frozen=True)
 class Measured:
     """A drop and its noise.
 
@@ -24,10 +41,8 @@ class Measured:
         metric: one of ``METRICS``.
         sides: its value in the run, then in the baseline.
         drop: by how much it became worse.
-        error: standard error of the drop over seeds; infinite where one seed a side leaves it unknown.
-        freedom: degrees of freedom of the error.
-        p: one-sided, of a drop as large if nothing changed.
-        p_better: likewise, of a gain as large.
+        large: the test of a drop beyond a fixed margin, with the noise of all scenarios pooled.
+        small: the test of any drop, which keeps its level whatever the law of the errors.
         known: whether seeds say how large the noise is; of one seed, and the same, they do not.
         paired: whether both sides have the same seeds.
         case: the scenario that moved most, in the direction of the drop.
@@ -39,10 +54,8 @@ class Measured:
     metric: str
     sides: tuple[float, ...]
     drop: float
-    error: float
-    freedom: float
-    p: float
-    p_better: float
+    large: Tested
+    small: Tested
     known: bool
     paired: bool
     case: Case
@@ -73,9 +86,10 @@ def _drop(
     The drop of the pooled RMSE is linear in squared errors to first order, so that each cell has a share in
     it: e² / (2 · pooled RMSE). Noise is the variance of these shares over seeds in each scenario.
 
-    Squared errors are skewed, and a scenario or two hold most of them, so that the t test of the mean finds
-    what happens there and little else. A rank test of all cells, exact whatever their law, finds what happens
-    everywhere. Of RMSE the p value is twice the smaller one of the two (Bonferroni).
+    The noise of all scenarios is pooled for the test of large drops. Squared errors are skewed, and few
+    scenarios hold most of them: without a fixed margin above, that test errs twice as often as it says. So
+    small drops of RMSE are tested with Satterthwaite's degrees of freedom, and by ranks, which find what
+    happens in all cells, exactly, whatever their law; p is twice the smaller of the two (Bonferroni).
     """
     # Paired where one side's seeds contain the other's, in every scenario.
     paired = all(set(a) <= set(b) or set(b) <= set(a) for a, b in zip(here, there, strict=True))
@@ -93,14 +107,17 @@ def _drop(
         [[_share(cell, metric, value) for cell in side] for side, value in zip(both, values, strict=True)]
         for both in (sides, everything)
     )
-    variance, freedom = _noise(shares, noise, paired=paired, metric=metric)
     sign = 1 if metric == "rmse" else -1
     drop = sign * (values[0] - values[1])
-    error = float(np.sqrt(variance))
-    p, p_better = (_tail(way * drop, error, freedom) for way in (1, -1))
+    large = small = _tested(drop, *_noise(shares, noise, paired=paired, metric=metric))
     if metric == "rmse":
+        found = _tested(drop, *_noise(shares, noise, paired=paired, metric=metric, pooled=False))
         ranked = _ranked(sides, paired=paired)
-        p, p_better = (min(1.0, 2 * min(pair)) for pair in ((p, ranked[0]), (p_better, ranked[1])))
+        small = replace(
+            found,
+            p=min(1.0, 2 * min(found.p, ranked[0])),
+            p_better=min(1.0, 2 * min(found.p_better, ranked[1])),
+        )
     moves = np.array([_pooled([a], metric) - _pooled([b], metric) for a, b in zip(*sides, strict=True)])
     moves *= sign
     most = int(np.argmax(moves if drop >= 0 else -moves))
@@ -111,14 +128,19 @@ def _drop(
         seed = common[int(np.argmax(steps if drop >= 0 else -steps))]
     known = not paired or max(len(side[seeds]) for side in (here, there) for seeds in range(len(cases))) > 1
     return Measured(
-        *(key, metric, values, drop, error, freedom, p, p_better, known, paired),
+        *(key, metric, values, drop, large, small, known, paired),
         *(cases[most], float(moves[most]), seed),
     )
 
 
-def _tail(drop: float, error: float, freedom: float) -> float:
-    """Return the one-sided p value of Student's t; without noise, any drop is the code's."""
-    return float(special.stdtr(freedom, -drop / error)) if error else 0.0 if drop > 0 else 1.0
+def _tested(drop: float, variance: float, freedom: float) -> Tested:
+    """Return Student's t test of a drop; without noise, any drop is the code's."""
+    error = float(np.sqrt(variance))
+    p, p_better = (
+        float(special.stdtr(freedom, -way / error)) if error else 0.0 if way > 0 else 1.0
+        for way in (drop, -drop)
+    )
+    return Tested(error, freedom, p, p_better)
 
 
 def _ranked(sides: Sequence[Sequence[Array]], *, paired: bool) -> tuple[float, float]:
@@ -132,8 +154,8 @@ def _ranked(sides: Sequence[Sequence[Array]], *, paired: bool) -> tuple[float, f
         steps = steps[steps != 0]
         if not len(steps):
             return 1.0, 1.0
-        ways = (stats.wilcoxon(way * steps, alternative="greater").pvalue for way in (1, -1))
-        return float(next(ways)), float(next(ways))
+        found = [stats.wilcoxon(way * steps, alternative="greater") for way in (1, -1)]
+        return float(found[0].pvalue), float(found[1].pvalue)  # pyright: ignore[reportAttributeAccessIssue]
     above, variance = 0.0, 0.0
     for here, there in zip(*sides, strict=True):
         ranks = stats.rankdata(np.concatenate([here, there]))
@@ -161,13 +183,19 @@ def _share(cell: Array, metric: str, pooled: float) -> Array:
 
 
 def _noise(
-    shares: Sequence[Sequence[Array]], all_seeds: Sequence[Sequence[Array]], *, paired: bool, metric: str
+    shares: Sequence[Sequence[Array]],
+    all_seeds: Sequence[Sequence[Array]],
+    *,
+    paired: bool,
+    metric: str,
+    pooled: bool = True,
 ) -> tuple[float, float]:
     """Return the variance of the drop, and its degrees of freedom; scenarios are fixed, seeds vary.
 
     With two shared seeds or more, it is that of their differences. Else each side has its own, estimated
     together; a single shared seed counts as if its two values were drawn apart, which can only be too much.
-    The degrees of freedom of RMSE are Satterthwaite's (1946): scenarios differ much in their noise.
+    Scenarios are taken for equally noisy (``pooled``), or each for itself, with the degrees of freedom of
+    Satterthwaite (1946).
     """
     squares, degrees, weights, differ = [], [], [], False
     for here, there, every_here, every_there in zip(*shares, *all_seeds, strict=True):
@@ -188,12 +216,12 @@ def _noise(
             return 0.0, 1.0  # one seed, and the same: every difference is the code's
         return np.inf, 1.0
     n = len(squares)
-    if metric == "rmse":
+    if not pooled:
         parts = [(w * square / d, d) for w, square, d in zip(weights, squares, degrees, strict=True) if d]
         total, spread = sum(part for part, _ in parts), sum(part**2 / d for part, d in parts)
         # Scenarios with one seed a side borrow the noise of the others.
         share = sum(w for w, d in zip(weights, degrees, strict=True) if d) / sum(weights)
         return total / share / n**2, total**2 / spread if spread else float(sum(degrees))
-    freedom = sum(degrees) + (1 if UNSEEN else 0)
-    pooled = (sum(squares) + UNSEEN) / freedom
-    return pooled * sum(weights) / n**2, float(freedom)
+    unseen = UNSEEN if metric == "rbo" else 0.0
+    freedom = sum(degrees) + (1 if unseen else 0)
+    return (sum(squares) + unseen) / freedom * sum(weights) / n**2, float(freedom)

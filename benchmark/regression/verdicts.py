@@ -31,7 +31,7 @@ from benchmark.regression.compared import (
     told,
     versions,
 )
-from benchmark.regression.noise import Measured, measure
+from benchmark.regression.noise import Measured, Tested, measure
 from benchmark.regression.values import ValueChange
 from benchmark.statistics.comparisons import holm
 
@@ -195,12 +195,12 @@ def compare(
     if truths_must_agree:
         check_truths(here, there)
     measured = [found for key in there.methods() for found in measure(here, there, key)]
-    if noise_must_be_known and any(np.isinf(found.error) for found in measured):
+    if noise_must_be_known and any(np.isinf(found.large.error) for found in measured):
         raise ValueError(
             "Noise over seeds must be known where run and baseline have different ones. Got one seed on "
             "either side: run with more (--seeds 3), or with the baseline's."
         )
-    corrected = holm([found.p for found in measured])
+    corrected = holm([_test(found, chosen).p for found in measured])
     findings = tuple(
         _finding(found, float(p), chosen, len(measured)) for found, p in zip(measured, corrected, strict=True)
     )
@@ -212,14 +212,17 @@ def compare(
     )
 
 
+def _test(found: Measured, rules: Rules) -> Tested:
+    """Return the test that holds for a drop or gain of that size."""
+    return found.large if abs(found.drop) > rules.margin(found.metric) else found.small
+
+
 def _finding(found: Measured, p: float, rules: Rules, n_tests: int) -> Finding:
     margin = rules.margin(found.metric, found.sides[1] if found.known else math.inf)
-    level = 1 - rules.confidence
-    reach = float(special.stdtrit(found.freedom, 1 - level / n_tests)) * found.error
+    level, test = 1 - rules.confidence, _test(found, rules)
+    reach = float(special.stdtrit(test.freedom, 1 - level / n_tests)) * test.error
     low, high = found.drop - reach, found.drop + reach
-    p_better = min(
-        1.0, n_tests * found.p_better
-    )  # with the correction that the first test would need at most
+    p_better = min(1.0, n_tests * test.p_better)  # with the correction that the first test would need at most
     verdict: Verdict
     if found.drop > margin and p < level:
         verdict = "fell"

@@ -16,6 +16,7 @@ from benchmark import __main__ as command
 from benchmark import baseline, models, regression, session
 from benchmark.models import pretrained
 from benchmark.regression import Rules, noise
+from benchmark.regression.values import COLUMNS
 from benchmark.request import Request
 from benchmark.store import FAILURES, one_line
 from benchmark.suite import SUITES, plan
@@ -55,16 +56,14 @@ def make_scores(rmse, *, first_seed=0, version="1", calls=1000):
 
 
 def make_values(scores, change=lambda value, signed: (value, signed), *, methods=("m0",)):
-    """Return raw values of each result, changed in some methods; those of a result are drawn from its seed."""
+    """Return raw values of each result, drawn from its seed, and changed in some methods."""
     rows = []
     for row in scores.to_dict(orient="records"):
         rng = np.random.default_rng([row["data_seed"], int(row["scenario"][-1])])
         value, signed = rng.uniform(0.1, 1, 4), rng.uniform(-0.05, 0.05, 4)
         if row["method"] in methods:
             value, signed = change(value, signed)
-        keys = {
-            name: row[name] for name in (*regression.values.COLUMNS[:-3], "method_version", "model_calls")
-        }
+        keys = {name: row[name] for name in (*COLUMNS[:-3], "method_version", "model_calls")}
         rows += [
             {**keys, "modality": name, "value": v, "signed": s}
             for name, v, s in zip(NAMES, value, signed, strict=True)
@@ -112,7 +111,7 @@ def test_the_doubled_error_of_a_modality_times_1_10_fails():
     assert [it.verdict for it in found.findings if it.metric == "rmse"] == ["worse, within the margin"]
 
 
-@pytest.mark.parametrize("level", [0.0, 1e-6, 1e-4])
+@pytest.mark.parametrize("level", [0.0, 1e-6, 5e-5])
 def test_what_is_near_no_error_may_move_by_rounding(level):
     before = errors(level=level)
     for now in (before + 5e-7, 2 * before):
@@ -260,7 +259,8 @@ def test_what_scores_do_not_see_shows_in_values(gradient_run, name):
     (found,) = regression.value_changes(here, there)
     assert found.n_changed == found.n == 2
     assert found.n_flipped == (2 if name in ("flipped", "other_class") else 0)
-    assert (found.calls is not None) == (name in ("few_samples",)) or found.calls is None
+    if name == "few_samples":
+        assert found.calls[0] > found.calls[1]
 
 
 # ---- a baseline keeps what is needed
@@ -401,8 +401,8 @@ def test_a_missing_baseline_names_the_command_that_makes_it(monkeypatch, capsys,
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        ('Traceback (most recent call last):\n  File "a.py", line 1, in f\n    1 / 0\n    ~~^~~\nE: no\n', "E: no"),
-        ('Traceback (most recent call last):\n  File "a.py", line 1, in f\nValueError: one\n  two\n', "ValueError: one two"),
+        ('Traceback …:\n  File "a.py", line 1, in f\n    1 / 0\n    ~~^~~\nE: no\n', "E: no"),
+        ('Traceback …:\n  File "a.py", line 1, in f\nValueError: one\n  two\n', "ValueError: one two"),
         ("Its budget is 5.", "Its budget is 5."),
         ("", ""),
         ('Tr\n  File "a", line 1\n\nA: b\n\nDuring …:\n\nTr\n  File "c", line 2, in g\n    x\nC: d', "C: d"),
@@ -467,10 +467,7 @@ def test_a_network_with_weights_is_equal_to_the_bit_and_is_not_trained(monkeypat
     assert bench.learnt.accuracy > 0.85
     assert bench.train is None  # what trains networks anew does not apply
     kept = pretrained.safetensors.torch.load_file(models.weights(stage.model).path)
-    assert (
-        sum(value.numel() for name, value in kept.items() if "running" not in name and "num_" not in name)
-        == 94_924
-    )
+    assert sum(value.numel() for value in bench.model.parameters()) == 94_924
     assert all(bool((value == kept[name]).all()) for name, value in bench.model.state_dict().items())
 
 

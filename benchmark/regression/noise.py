@@ -86,10 +86,9 @@ def _drop(
     The drop of the pooled RMSE is linear in squared errors to first order, so that each cell has a share in
     it: e² / (2 · pooled RMSE). Noise is the variance of these shares over seeds in each scenario.
 
-    The noise of all scenarios is pooled for the test of large drops. Squared errors are skewed, and few
-    scenarios hold most of them: without a fixed margin above, that test errs twice as often as it says. So
-    small drops of RMSE are tested with Satterthwaite's degrees of freedom, and by ranks, which find what
-    happens in all cells, exactly, whatever their law; p is twice the smaller of the two (Bonferroni).
+    The noise of all scenarios is pooled for the test of large drops. Squared errors are skewed, and few hold
+    most of the whole: without a fixed margin above, that test errs twice as often as it says, so that small
+    drops of RMSE have a test of their own.
     """
     # Paired where one side's seeds contain the other's, in every scenario.
     paired = all(set(a) <= set(b) or set(b) <= set(a) for a, b in zip(here, there, strict=True))
@@ -109,15 +108,9 @@ def _drop(
     )
     sign = 1 if metric == "rmse" else -1
     drop = sign * (values[0] - values[1])
-    large = small = _tested(drop, *_noise(shares, noise, paired=paired, metric=metric))
+    large = small = _tested(drop, drop, *_noise(shares, noise, paired=paired, metric=metric))
     if metric == "rmse":
-        found = _tested(drop, *_noise(shares, noise, paired=paired, metric=metric, pooled=False))
-        ranked = _ranked(sides, paired=paired)
-        small = replace(
-            found,
-            p=min(1.0, 2 * min(found.p, ranked[0])),
-            p_better=min(1.0, 2 * min(found.p_better, ranked[1])),
-        )
+        small = _small(drop, sides, everything, paired=paired)
     moves = np.array([_pooled([a], metric) - _pooled([b], metric) for a, b in zip(*sides, strict=True)])
     moves *= sign
     most = int(np.argmax(moves if drop >= 0 else -moves))
@@ -133,12 +126,43 @@ def _drop(
     )
 
 
-def _tested(drop: float, variance: float, freedom: float) -> Tested:
-    """Return Student's t test of a drop; without noise, any drop is the code's."""
+def _small(
+    drop: float, sides: Sequence[Sequence[Array]], everything: Sequence[Sequence[Array]], *, paired: bool
+) -> Tested:
+    """Test a small rise of pooled RMSE, whatever part of it each scenario has.
+
+    To first order it is the sum of the rises of the cells' errors, which are less skewed than their squares,
+    each times the level of its scenario; and noise is in proportion to that level. A t test of that sum finds
+    what happens in a few scenarios, the rank test what happens in all: p is twice the smaller (Bonferroni).
+    """
+    levels = [float(np.sqrt(np.mean(np.concatenate(cells) ** 2))) for cells in zip(*everything, strict=True)]
+    mean = float(np.sqrt(np.mean(np.square(levels)))) or 1.0
+    shares, noise = (
+        [[level * cell / mean for level, cell in zip(levels, side, strict=True)] for side in both]
+        for both in (sides, everything)
+    )
+    rise = float(np.mean([here.mean() - there.mean() for here, there in zip(*shares, strict=True)]))
+    # What is next to nothing of the whole says nothing of its noise either.
+    scales = [level**2 / mean if level > _LEAST * mean else 0.0 for level in levels]
+    found = _tested(drop, rise, *_noise(shares, noise, paired=paired, metric="rmse", scales=scales))
+    ranked = _ranked(sides, paired=paired)
+    return replace(
+        found,
+        p=min(1.0, 2 * min(found.p, ranked[0])),
+        p_better=min(1.0, 2 * min(found.p_better, ranked[1])),
+    )
+
+
+_LEAST = 0.1
+"""Least error of a scenario, as a part of the mean, that counts for the noise of small rises."""
+
+
+def _tested(drop: float, statistic: float, variance: float, freedom: float) -> Tested:
+    """Return Student's t test of a statistic of a drop; without noise, any drop is the code's."""
     error = float(np.sqrt(variance))
     p, p_better = (
-        float(special.stdtr(freedom, -way / error)) if error else 0.0 if way > 0 else 1.0
-        for way in (drop, -drop)
+        float(special.stdtr(freedom, -way * statistic / error)) if error else 0.0 if way * drop > 0 else 1.0
+        for way in (1, -1)
     )
     return Tested(error, freedom, p, p_better)
 
@@ -188,40 +212,42 @@ def _noise(
     *,
     paired: bool,
     metric: str,
-    pooled: bool = True,
+    scales: Sequence[float] = (),
 ) -> tuple[float, float]:
     """Return the variance of the drop, and its degrees of freedom; scenarios are fixed, seeds vary.
 
     With two shared seeds or more, it is that of their differences. Else each side has its own, estimated
     together; a single shared seed counts as if its two values were drawn apart, which can only be too much.
-    Scenarios are taken for equally noisy (``pooled``), or each for itself, with the degrees of freedom of
-    Satterthwaite (1946).
+    Scenarios are taken for equally noisy, or noisy in proportion to ``scales``.
     """
     squares, degrees, weights, differ = [], [], [], False
-    for here, there, every_here, every_there in zip(*shares, *all_seeds, strict=True):
+    scales = scales or [1.0] * len(shares[0])
+    for here, there, every_here, every_there, scale in zip(*shares, *all_seeds, scales, strict=True):
+        differ |= not (paired and np.array_equal(here, there))
+        if not scale:
+            continue
         if paired and len(here) > 1:
             steps = here - there
-            squares.append(float(((steps - steps.mean()) ** 2).sum()))
+            squares.append(float(((steps - steps.mean()) ** 2).sum()) / scale**2)
             degrees.append(len(steps) - 1)
-            weights.append(1 / len(steps))
+            weights.append(scale**2 / len(steps))
         else:
-            squares.append(float(sum(((x - x.mean()) ** 2).sum() for x in (every_here, every_there))))
+            around = sum(((x - x.mean()) ** 2).sum() for x in (every_here, every_there))
+            squares.append(float(around) / scale**2)
             degrees.append(len(every_here) + len(every_there) - 2)
-            weights.append(1 / len(here) + 1 / len(there))
-        differ |= not (paired and np.array_equal(here, there))
+            weights.append(scale**2 * (1 / len(here) + 1 / len(there)))
     if not differ:
         return 0.0, float(max(sum(degrees), 1))
     if not sum(degrees):
         if paired:
             return 0.0, 1.0  # one seed, and the same: every difference is the code's
         return np.inf, 1.0
-    n = len(squares)
-    if not pooled:
-        parts = [(w * square / d, d) for w, square, d in zip(weights, squares, degrees, strict=True) if d]
-        total, spread = sum(part for part, _ in parts), sum(part**2 / d for part, d in parts)
-        # Scenarios with one seed a side borrow the noise of the others.
-        share = sum(w for w, d in zip(weights, degrees, strict=True) if d) / sum(weights)
-        return total / share / n**2, total**2 / spread if spread else float(sum(degrees))
+    n = len(shares[0])
     unseen = UNSEEN if metric == "rbo" else 0.0
     freedom = sum(degrees) + (1 if unseen else 0)
-    return (sum(squares) + unseen) / freedom * sum(weights) / n**2, float(freedom)
+    variance = (sum(squares) + unseen) / freedom * sum(weights) / n**2
+    if unseen:
+        # Often one scenario or two have all the noise there is: no more is known of it than these tell.
+        told = sum(square**2 / d for square, d in zip(squares, degrees, strict=True) if d)
+        freedom = min(freedom, (sum(squares) + unseen) ** 2 / told) if told else freedom
+    return variance, float(freedom)

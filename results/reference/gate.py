@@ -532,8 +532,8 @@ def quiet_mutants() -> list[tuple[str, Method, Method]]:
     found: list[tuple[str, str, Callable[..., object]]] = []
     for place, name in enumerate(_CHEAP):
         base = methods.get(name)
-        pool = _LOCAL if name in _LOCAL else _CHEAP[4:]
-        other = pool[(place + 1) % len(pool)]
+        # One of the same kind; one that needs no labels where there are none.
+        other = _LOCAL[(place + 1) % 4] if name in _LOCAL else "modality_contribution"
         found += [
             ("one modality × 1.10", name, _after(base, _one_tenth_more)),
             ("another method under the same name", name, partial(_other_method, other)),
@@ -661,7 +661,7 @@ def print_quiet(_n: int, _tables: list[Source]) -> None:
                 str(label),
                 str(len(rows)),
                 *(f"{rows[name].mean():.0%}" for name in ("fell", "worse", "values")),
-                str(rows["told"].iloc[0]).split("; ")[0] if rows["values"].any() else "–",
+                str(rows["told"].iloc[0]).split("; gradient")[0] if rows["values"].any() else "–",
             ]
             for label, rows in found.groupby("mutation", sort=False)
         ],

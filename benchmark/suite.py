@@ -105,14 +105,6 @@ SUITES: Mapping[str, Suite] = {
             methods=_KNOWN,
         ),
         Suite(
-            "gate",
-            "what a check holds to its baseline: true decision functions, a network of committed weights",
-            (*_PAPER, "graded"),
-            (models.ORACLE, "hybrid(weights=graded)"),
-            n_patients=2000,
-            methods=_KNOWN,
-        ),
-        Suite(
             "paper",
             "the eight cases of Azmat & Alessio (2022), on the true decision function and trained networks",
             _PAPER,
@@ -155,6 +147,14 @@ SUITES: Mapping[str, Suite] = {
             "every scenario on every model",
             synthetic.scenarios(),
             models.names(),
+        ),
+        Suite(
+            "gate",
+            "what a check holds to its baseline: true decision functions, a network of committed weights",
+            (*_PAPER, "graded"),
+            (models.ORACLE, "hybrid(weights=graded)"),
+            n_patients=2000,
+            methods=_KNOWN,
         ),
     )
 }

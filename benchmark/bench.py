@@ -135,6 +135,7 @@ class Bench:
             truth_se={name: dict(truth.standard_error) for name, truth in self.truth.items()},
             importances=dict(said.importances),
             importances_se=dict(said.standard_error),
+            signed=dict(said.signed),
             **finer,
             fidelity=asdict(self.learnt),
             flags=list(said.flags),
@@ -346,6 +347,7 @@ def set_up(
         explain, test = models.oracle_samples(dataset, "explain"), models.oracle_samples(dataset, "test")
     else:
         (model, _, _), explain, test = _trained(stage, dataset.train), dataset.explain, dataset.test
+    is_trained = stage.model != models.ORACLE and models.weights(stage.model) is None
     truth = _truths(dataset)
     best = truth["bayes_accuracy"].summary if "bayes_accuracy" in truth else {}
     learnt = fidelity(
@@ -359,7 +361,7 @@ def set_up(
     telling = {name: found for name, found in truth.items() if found.informative}
     true_maps = None if stage.model == models.ORACLE else TrueMaps.of(dataset, scenario)
     is_network = stage.model != models.ORACLE
-    train = dataset.train if keep_train and is_network else None
+    train = dataset.train if keep_train and is_trained else None
     diagnosis = _diagnosis(stage, model, test, truth) if with_diagnosis and is_network else {}
     return Bench(
         stage,
@@ -401,7 +403,8 @@ def _trained(
 ) -> tuple[FusionNetwork, float, bool]:
     """Return the stage's network: from the cache where it was trained before, else trained and kept.
 
-    One of a user's own is trained each time: what its class does now cannot be told from its name.
+    One that comes with weights is built with these. One of a user's own is trained each time: what its class
+    does now cannot be told from its name.
 
     Args:
         stage: data and model.
@@ -413,6 +416,9 @@ def _trained(
     """
     if modalities:
         train = Samples({name: train.inputs[name] for name in modalities}, train.labels)
+    if models.weights(stage.model) is not None:
+        network = models.build(stage.model, input_shapes(train))
+        return network.eval().requires_grad_(requires_grad=False), 0.0, False
     is_known = models.is_built_in(stage.model)
     n_classes = stage.load_scenario().labels.n_classes  # of the scenario: a small split may lack one
     folder, key = network_folder(), network_key(stage, modalities)

@@ -125,7 +125,7 @@ def dry_run(
                 missing.append((job, method))
         network: Network = (
             "none"
-            if stage.model == models.ORACLE
+            if stage.model == models.ORACLE or models.weights(stage.model) is not None
             else "kept"
             if network_key(stage) in networks
             else "missing"
@@ -157,7 +157,9 @@ def dry_run_text(found: DryRun) -> Group:
             model,
             str(len(group)),
             _share(sum(it.n_present for it in group), sum(it.n_jobs for it in group)),
-            "–" if model == models.ORACLE else _share(sum(it.network == "kept" for it in group), len(group)),
+            "–"
+            if all(it.network == "none" for it in group)
+            else _share(sum(it.network == "kept" for it in group), len(group)),
             "?" if group[0].n_truths is None else _share(group[0].n_truths, len(ESTIMANDS)),
         )
     return Group(table, *(Text(line) for line in _summary(found)))

@@ -218,7 +218,7 @@ class _MethodCosts:
 
     def _retraining_seconds(self, stage: Stage) -> float:
         """Return what a network a modality takes; on the true decision function there is none to train."""
-        if stage.model == models.ORACLE:
+        if stage.model == models.ORACLE or models.weights(stage.model) is not None:
             return 0.0
         what = (stage.scenario, stage.images, stage.features, stage.image_size, stage.definition)
         if what not in self._n_modalities:

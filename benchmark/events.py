@@ -15,6 +15,9 @@ from benchmark.store import FAILURES, Result
 
 logger = logging.getLogger(__name__)
 
+LOG = "log.jsonl"
+"""Name of the log in a run's folder."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -45,6 +48,16 @@ def repeat_command(path: Path) -> str:
     return shlex.join(["plumbline", "repeat", str(path)])
 
 
+def last_line(path: Path) -> dict[str, Any] | None:
+    """Return the last event of a log as it was written, empty if it cannot be read; None without a log."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        found = json.loads(lines[-1]) if lines else {}
+    except (OSError, ValueError, RecursionError):
+        return {} if path.is_file() else None
+    return found if isinstance(found, dict) else {}
+
+
 class Log:
     """A file with a line of JSON an event and its time in UTC; a later run into the folder goes on with it.
 
@@ -73,7 +86,7 @@ class Log:
             line |= {"status": result.status, "file": event.path.name, "seconds": result.seconds}
             line |= {name: result.job[name] for name in ("scenario", "model", "method", "data_seed")}
             if result.error:
-                line["error"] = result.error.strip().splitlines()[-1]
+                line["error"] = result.reason
             if result.status in FAILURES:
                 line["repeat"] = repeat_command(event.path)
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +12,16 @@ import typer
 from rich.text import Text
 
 from benchmark import baseline as baselines
-from benchmark.regression import Rules, compare, moves, shared
+from benchmark.baseline import Scored
+from benchmark.differences import differences, other_versions
+from benchmark.regression import Comparison, Rules, ValueChange, compare, moves, shared, value_changes
+from benchmark.regression.moves import seeds_shared
 from benchmark.report.verdict import (
     as_document,
     headline,
+    junit_refusal,
     junit_report,
+    markdown_refusal,
     markdown_report,
     moves_table,
     terminal_report,
@@ -27,6 +34,7 @@ EXIT_FELL = 1
 
 _RMSE = Rules.rmse_margin
 _RBO = Rules.rbo_margin
+_RELATIVE = Rules.relative_margin
 _BEYOND_ROUNDING = 0.001
 
 app = typer.Typer(help="The numbers that a check compares with.", no_args_is_help=True)
@@ -41,10 +49,22 @@ def check(
         Path, typer.Option(help="folder of the baseline ('plumbline baseline update'), or a scores.csv")
     ],
     rmse_margin: Annotated[float, typer.Option(help="pooled RMSE may rise by so much")] = _RMSE,
+    relative_margin: Annotated[
+        float,
+        typer.Option(help="and by no more than this part of its own; inf for no such limit"),
+    ] = _RELATIVE,
     rbo_margin: Annotated[float, typer.Option(help="mean RBO may fall by so much")] = _RBO,
     confidence: Annotated[
         float, typer.Option(help="1 − the chance that the whole check fails when nothing changed")
     ] = Rules.confidence,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="fail as well where a method is worse within the margin, or returns other values under the "
+            "same version",
+        ),
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML for a CI system there")] = None,
     summary: Annotated[Path | None, typer.Option(help="write Markdown for a pull request there")] = None,
     as_json: Annotated[
@@ -55,11 +75,17 @@ def check(
     """Compare a run with a baseline, and fail if a method became less accurate beyond noise.
 
     Exit code 0: nothing fell; 1: a method's accuracy fell, or results are missing or failed; 2: the two
-    cannot be compared, or wrong input.
+    cannot be compared, or wrong input. What --junit and --summary ask for is written in every case.
     """
-    here, there = baselines.read(run), baselines.read(baseline)
-    baselines.check_settings(here, there)
-    found = compare(here.table, there.table, Rules(rmse_margin, rbo_margin, confidence))
+    try:
+        rules = Rules(rmse_margin, rbo_margin, confidence, relative_margin, strict)
+        found = _checked(run, baseline, rules)
+    except ValueError as error:
+        if junit is not None:
+            _write(junit, junit_refusal(str(error)))
+        if summary is not None:
+            _write(summary, markdown_refusal(str(error)))
+        raise
     if junit is not None:
         _write(junit, junit_report(found))
     if summary is not None:
@@ -72,6 +98,36 @@ def check(
         raise typer.Exit(EXIT_FELL)
 
 
+def _checked(run: Path, baseline: Path, rules: Rules) -> Comparison:
+    there = baselines.read(baseline, side="baseline")
+    here = baselines.read(run)
+    baselines.check_settings(here, there)
+    return replace(
+        compare(here.table, there.table, rules),
+        value_changes=_value_changes(here, there),
+        differences=(*_blind(here, there), *other_versions(there, here)),
+    )
+
+
+def _value_changes(here: Scored, there: Scored) -> tuple[ValueChange, ...]:
+    if here.raw_values is None or there.raw_values is None:
+        return ()
+    return value_changes(here.raw_values, there.raw_values)
+
+
+def _blind(here: Scored, there: Scored) -> Iterator[str]:
+    """Say where raw values are not compared, and what to do."""
+    for side, name in ((there, "the baseline"), (here, "the run")):
+        if side.raw_values is None:
+            yield (
+                f"raw values are not compared: {name} has no importances.csv with them; make it again with "
+                "this version"
+            )
+            return
+    if not seeds_shared(here.table, there.table):
+        yield "raw values are not compared: the two have no seed in common"
+
+
 def compare_runs(
     before: RunPath,
     now: RunPath,
@@ -79,6 +135,10 @@ def compare_runs(
     rmse_margin: Annotated[
         float, typer.Option(help="smaller changes of RMSE do not count")
     ] = _BEYOND_ROUNDING,
+    relative_margin: Annotated[
+        float,
+        typer.Option(help="nor below this part of the method's own, if that is less"),
+    ] = _RELATIVE,
     rbo_margin: Annotated[float, typer.Option(help="smaller changes of RBO do not count")] = _BEYOND_ROUNDING,
     confidence: Annotated[float, typer.Option(help="of all verdicts together")] = Rules.confidence,
     as_json: Annotated[
@@ -89,14 +149,21 @@ def compare_runs(
 ) -> None:
     """Say what got better, worse and neither from one run to another, beyond noise, and what moved most.
 
-    Scenarios and models that only one of them has are left out. Exit code 0, whatever changed; 2: wrong
+    Scenarios and models that only one of them has are left out, and named; so is whatever else differs: the
+    number of patients, seeds, versions. Exit code 0, whatever changed; 2: wrong
     input.
     """
     if most < 0:
         raise ValueError(f"The number of cells to show (--most) must not be negative. Got {most}.")
     sides = [baselines.read(path) for path in (now, before)]
     here, there = shared(sides[0].table, sides[1].table)
-    found = compare(here, there, Rules(rmse_margin, rbo_margin, confidence), noise_must_be_known=False)
+    rules = Rules(rmse_margin, rbo_margin, confidence, relative_margin)
+    found = compare(here, there, rules, noise_must_be_known=False, truths_must_agree=False)
+    found = replace(
+        found,
+        value_changes=_value_changes(*sides),
+        differences=(*found.differences, *differences(sides[1], sides[0]), *_blind(*sides)),
+    )
     changes = moves(here, there)
     if as_json:
         document = {
@@ -129,7 +196,7 @@ def update(
     console = terminal()
     if (baseline / "scores.csv").exists():
         try:
-            old, new = shared(baselines.read(baseline).table, here.table)
+            old, new = shared(baselines.read(baseline, side="baseline").table, here.table)
             found = compare(new, old, noise_must_be_known=False)
             console.print(Text(printable("Against the baseline so far: " + headline(found))))
         except ValueError as error:  # an unreadable or different baseline is one that is to be replaced

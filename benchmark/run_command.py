@@ -152,13 +152,9 @@ def _about_failures(failed: list[Result], files: dict[str, Path]) -> str:
     first = failed[0]
     return (
         f"{len(failed)} results failed. The first: {first.job['method']} on {first.job['scenario']}, "
-        f"{first.job['model']}, seed {first.job['data_seed']}: {_last_line(first.error)}\n"
+        f"{first.job['model']}, seed {first.job['data_seed']}: {first.reason}\n"
         f"Its traceback, and the job again: {repeat_command(files[first.key])}"
     )
-
-
-def _last_line(error: str) -> str:
-    return error.strip().splitlines()[-1] if error.strip() else ""
 
 
 def _as_json(outcome: Outcome, folder: Path, files: dict[str, Path], seconds: float) -> str:
@@ -175,7 +171,7 @@ def _as_json(outcome: Outcome, folder: Path, files: dict[str, Path], seconds: fl
             {
                 **{name: result.job[name] for name in ("scenario", "model", "method", "data_seed")},
                 "status": result.status,
-                "error": _last_line(result.error),
+                "error": result.reason,
                 "file": str(files[result.key]),
                 "repeat": repeat_command(files[result.key]),
             }

@@ -22,6 +22,7 @@ class Said:
         model_calls: samples that it had evaluated.
         seconds: that it took.
         standard_error: modality → standard error of its importance, where the method knows it.
+        signed: modality → mean over samples of what is attributed to it, with signs, if there are any.
         features: table → one raw value a column, where the method yields them.
         interactions: two modalities and their raw interaction each, where the method yields them.
         summary: further numbers by name, where the method yields them.
@@ -33,6 +34,7 @@ class Said:
     model_calls: int = 0
     seconds: float = 0.0
     standard_error: Mapping[str, float] = field(default_factory=dict)
+    signed: Mapping[str, float] = field(default_factory=dict)
     features: Mapping[str, list[float]] = field(default_factory=dict)
     interactions: list[tuple[str, str, float]] = field(default_factory=list)
     summary: Mapping[str, float] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class Said:
             model_calls=model_calls,
             seconds=seconds,
             standard_error={name: float(error) for name, error in attribution.standard_error.items()},
+            signed={name: float(value) for name, value in attribution.signed.items() if np.isfinite(value)},
             features=_features(attribution.features, tables),
             interactions=[(*pair, float(value)) for pair, value in attribution.interactions.items()],
             summary={name: float(value) for name, value in attribution.summary.items()},

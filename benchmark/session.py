@@ -14,7 +14,7 @@ from rich.console import Console
 import methods
 from benchmark import executors
 from benchmark import run as runner
-from benchmark.events import Event, Log
+from benchmark.events import LOG, Event, Log
 from benchmark.outcome import Outcome, show, write
 from benchmark.request import Request
 from benchmark.store import Store
@@ -62,7 +62,7 @@ def run(
                 f"group 'plumbline.models'. Got {own[0]!r}; or use --workers on this machine."
             )
         store = Store(request.folder)
-        with store.lock(), closing(Log(store.folder / "log.jsonl")) as log:
+        with store.lock(), closing(Log(store.folder / LOG)) as log:
 
             def tell(event: Event) -> None:
                 log.write(event)

@@ -22,6 +22,7 @@ from benchmark.suite import Job
 from methods.api import PIXELS, Method
 from synthetic.cache import replacing
 from synthetic.fingerprint import source_fingerprint
+from synthetic.names import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Result:
         importances: modality → raw importance, as the method returned it; empty if it failed, or speaks of
             pixels alone.
         importances_se: modality → standard error of it, where the method knows it.
+        signed: modality → mean over samples of what is attributed to it, with signs, if there are any.
         features: table → one raw value a column, where the method yields them.
         feature_truth: estimand → table → share of each column among all of all tables.
         interactions: two modalities and their raw interaction each, where the method yields them.
@@ -79,6 +81,7 @@ class Result:
     truth_se: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     importances: Mapping[str, float] = field(default_factory=dict)
     importances_se: Mapping[str, float] = field(default_factory=dict)
+    signed: Mapping[str, float] = field(default_factory=dict)
     features: Mapping[str, list[float]] = field(default_factory=dict)
     feature_truth: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
     interactions: list[list[Any]] = field(default_factory=list)
@@ -94,16 +97,46 @@ class Result:
     seconds: float = 0.0
     error: str = ""
 
+    @property
+    def reason(self) -> str:
+        """Why there are no numbers, on one line: the exception and its message, without the traceback."""
+        return one_line(self.error)
+
+
+def one_line(error: str) -> str:
+    r"""Return the type and message of the exception that a traceback ends with, or a text without one, cut.
+
+    Example:
+        >>> one_line('Traceback …\n  File "m.py", line 1, in f\n    1 / 0\nKeyError: 3')
+        'KeyError: 3'
+    """
+    lines = error.splitlines()
+    frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
+    if (
+        frames
+    ):  # what follows the last frame's source line stands at the margin; a message may go on from there
+        after = lines[frames[-1] + 1 :]
+        start = next((place for place, line in enumerate(after) if line and not line[0].isspace()), 0)
+        lines = after[start:]
+    elif lines and lines[0].startswith("Traceback"):
+        lines = lines[-1:]
+    return shortened(" ".join(" ".join(lines).split()), _LONGEST_REASON)
+
+
+_LONGEST_REASON = 300
+
 
 def model_fingerprint(name: str) -> str:
-    """Return the hash of the source that decides what a model is: its own file, not those of others.
+    """Return the hash of what decides what a model is: its own source, not that of others, and its weights.
 
     Args:
         name: of the model.
     """
     # The list of models names them all: a new one leaves the others as they are.
     without = (*models.others(name), "benchmark/models/__init__.py")
-    return source_fingerprint("synthetic", "benchmark/models", "benchmark/training.py", without=without)
+    code = source_fingerprint("synthetic", "benchmark/models", "benchmark/training.py", without=without)
+    weights = models.weights(name)
+    return code if weights is None else f"{code} {weights.digest}"
 
 
 def job_key(job: Job, method: Method | None) -> str:

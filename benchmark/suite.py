@@ -151,6 +151,14 @@ SUITES: Mapping[str, Suite] = {
             synthetic.scenarios(),
             models.names(),
         ),
+        Suite(
+            "gate",
+            "what a check holds to its baseline: true decision functions, a network of committed weights",
+            (*_PAPER, "graded"),
+            (models.ORACLE, "hybrid(weights=graded)"),
+            n_patients=2000,
+            methods=_KNOWN,
+        ),
     )
 }
 
@@ -326,7 +334,7 @@ def plan(
     """Enumerate the jobs of a run; the only place where the grid is spelled out.
 
     Jobs of one stage are neighbours, and stages of one data seed and image source too, so that workers can
-    share what they draw and train.
+    share what they draw and train. A network that comes with weights runs on the scenario of these alone.
 
     Args:
         suite: which scenarios, models, methods and seeds; everything below counts instead of what it says.
@@ -345,7 +353,8 @@ def plan(
         n_explained: samples that a method gets, instead of the suite's number.
 
     Raises:
-        ValueError: if a name is unknown, a number out of range, or no scenario works on the images.
+        ValueError: if a name is unknown, a number out of range, no scenario works on the images, or a network
+            comes with weights for none of the scenarios.
     """
     n_seeds = suite.n_seeds if n_seeds is None else n_seeds
     n_explained = suite.n_explained if n_explained is None else n_explained
@@ -393,14 +402,31 @@ def plan(
     stages = (
         Stage(**facts, model=model, data_seed=seed, train_seed=seed)
         for seed in range(n_seeds)
-        for facts in told
-        for model in chosen_models
+        for facts, suited in zip(told, _suited(chosen_models, told), strict=True)
+        for model in suited
     )
     return [
         Job(stage, method=method, method_seed=stage.data_seed, n_explained=n_explained)
         for stage in stages
         for method in (on_oracle if stage.model == models.ORACLE else on_network[stage.images])
     ]
+
+
+def _suited(names: Sequence[str], told: Sequence[Mapping[str, object]]) -> list[list[str]]:
+    """Return the models of each scenario: those that come with weights run on that of these alone.
+
+    Raises:
+        ValueError: for a network that comes with weights for none of the scenarios.
+    """
+    weights = {name: models.weights(name) for name in names}
+    for name, it in weights.items():
+        if it is not None and not any(map(it.is_for, told)):
+            raise ValueError(
+                f"The model {name!r} explains the scenario that its weights were trained on, {it.place}. "
+                f"Got {', '.join(str(facts['scenario']) for facts in told)}; choose "
+                f"{it.about['scenario']!r}, or another model."
+            )
+    return [[name for name, it in weights.items() if it is None or it.is_for(facts)] for facts in told]
 
 
 def _map_controls(source: Source) -> tuple[str, ...]:

@@ -66,6 +66,7 @@ def scores(results: Sequence[Result]) -> pd.DataFrame:
     frame["model_calls"] = [result.model_calls for result, _ in pairs]
     frame["seconds"] = [result.seconds for result, _ in pairs]
     frame["flags"] = ["; ".join(result.flags) for result, _ in pairs]
+    frame["error"] = [result.reason for result, _ in pairs]
     return frame[[*(column for column in frame if column not in _LAST), *_LAST]]
 
 
@@ -125,7 +126,10 @@ def score_vectors(truth: np.ndarray, estimate: np.ndarray, error: np.ndarray) ->
 
 
 def importances(results: Sequence[Result]) -> pd.DataFrame:
-    """Return one row a result, estimand and modality: the truth and the normalised estimate."""
+    """Return one row a result, estimand and modality: the truth, the normalised estimate and the raw value.
+
+    Columns ``value`` and ``signed`` are what the method returned, before anything was clipped or normalised.
+    """
     return frame_of(row for result in results for row in _importances(result))
 
 
@@ -146,6 +150,8 @@ def _importances(result: Result) -> Iterator[dict[str, object]]:
                 "truth": share,
                 "truth_se": result.truth_se[estimand][name],
                 "estimate": estimate[name],
+                "value": result.importances.get(name, np.nan),
+                "signed": result.signed.get(name, np.nan),
                 # Of the raw value, in units of the sum that makes shares of them.
                 "estimate_se": result.importances_se.get(name, np.nan) / scale if scale else np.nan,
             }

@@ -97,7 +97,7 @@ def assert_accuracy(
     __tracebackhide__ = True
     if lost:
         what = "failed" if lost[0].status in FAILURES else "was skipped"
-        last = (lost[0].error.strip().splitlines() or [lost[0].status])[-1]
+        last = lost[0].reason or lost[0].status
         raise AssertionError(
             f"{label} {what} in {len(lost)} of {len(lost) + _n_done(rows)} results of suite {name}, first on "
             f"{lost[0].job['scenario']}, {lost[0].job['model']}, seed {lost[0].job['data_seed']}: {last}"

@@ -59,8 +59,10 @@ def fit(
 
     Raises:
         ValueError: if the labels are missing, hold one class only, or a class that there is not, or there is
-            no such network.
+            no such network, or it comes with weights.
     """
+    if models.weights(name) is not None:
+        raise ValueError(f"The network {name!r} comes with its weights and is not trained. Leave them out.")
     if train.labels is None or len(train.labels.unique()) < 2:
         raise ValueError(
             "The 'train' samples must carry labels of at least two classes. "

@@ -101,6 +101,9 @@ class Attribution:
             ``"synergy"``, the share of the variance that no modality explains alone.
         flags: what a reader must know of the result, a short sentence each: what the method claims and does
             not hold here. It counts all the same.
+        signed: modality → mean over samples of what is attributed to it, with signs; of local attributions,
+            which `Method.attribute` fills in. No score reads it: it shows that signs, class or scale changed
+            where the importances, means of absolute values, do not.
     """
 
     modalities: Mapping[str, float] = field(default_factory=dict)
@@ -110,6 +113,7 @@ class Attribution:
     standard_error: Mapping[str, float] = field(default_factory=dict)
     summary: Mapping[str, float] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    signed: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -263,14 +267,15 @@ class Method:
                 f"Got shape {values.shape}."
             )
         values = values.astype(np.float64)
+        signed: dict[str, float] = {}
         if values.ndim == 2:
             with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
-                values = (
-                    np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(values.mean(0))
-                )
+                means = values.mean(0)
+                signed = {name: float(means[columns].sum()) for name, columns in model.groups.items()}
+                values = np.abs(values).mean(0) if self.aggregation == "mean_absolute" else np.abs(means)
         features = {name: values[columns] for name, columns in model.groups.items()}
         totals = {name: float(part.sum()) for name, part in features.items()}
-        return self._checked(model, Attribution(totals, features))
+        return self._checked(model, Attribution(totals, features, signed=signed))
 
     def _checked(
         self, model: FusionModel, attribution: Attribution, samples: Samples | None = None
@@ -312,7 +317,7 @@ class Method:
     def _as_declared(self, attribution: Attribution) -> Attribution:
         """Return an attribution whose fields hold plain numbers and arrays by name."""
         fields = {
-            **dict.fromkeys(("modalities", "interactions", "standard_error", "summary"), as_number),
+            **dict.fromkeys(("modalities", "interactions", "standard_error", "summary", "signed"), as_number),
             **dict.fromkeys(("features", "pixels"), as_numbers),
         }
         return replace(

@@ -15,6 +15,7 @@ from benchmark.models.registry import (
     names,
     others,
     plan,
+    weights,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "oracle_samples",
     "others",
     "plan",
+    "weights",
 ]

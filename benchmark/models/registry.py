@@ -15,6 +15,7 @@ from benchmark.models import attention, contrastive, distilled, early, healnet, 
 from benchmark.models.architecture import Architecture
 from benchmark.models.base import FusionNetwork
 from benchmark.models.plan import COMPACT, TrainingPlan
+from benchmark.models.pretrained import Weights
 from methods.api import FusionModel
 from synthetic.names import check_known, shortened
 from synthetic.options import load_object, split_options, with_options
@@ -141,6 +142,11 @@ def plan(name: str) -> TrainingPlan:
     return get(name).plan
 
 
+def weights(name: str) -> Weights | None:
+    """Return what a model is built with instead of being trained; None for the oracle, and where it is."""
+    return None if name == ORACLE else get(name).weights
+
+
 def is_built_in(name: str) -> bool:
     """Return whether a model's code is the project's own, so that the project's version stands for it."""
     base, _ = split_options("model", name, own="module:Class")
@@ -166,7 +172,7 @@ def others(name: str) -> tuple[str, ...]:
 def build(
     name: str | Architecture, shapes: Mapping[str, tuple[int, ...]], *, n_classes: int = 2
 ) -> FusionNetwork:
-    """Return a fresh network by name, with weights from torch's current random state.
+    """Return a network by name, with the weights it names, or else from torch's current random state.
 
     Args:
         name: as `get` takes it, not the oracle; or what `get` returned.
@@ -177,7 +183,7 @@ def build(
         The network; one of a user's own may have no more than a ``Module`` and a ``FusionModel`` have.
 
     Raises:
-        ValueError: if there is no such network, or a user's own is none.
+        ValueError: if there is no such network, a user's own is none, or its weights do not fit the shapes.
     """
     model = name if isinstance(name, Architecture) else get(name)
     network = model.network(shapes, n_classes=n_classes, **model.options)
@@ -192,6 +198,8 @@ def build(
             f"The modalities of model {model.name!r} must be those of its data, {list(shapes)}. "
             f"Got {list(network.modalities)}."
         )
+    if model.weights is not None:
+        model.weights.put_into(network)
     # Channels-last is a little faster on a CPU: results/reference/training.md.
     return cast("FusionNetwork", network.to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]
 

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.grid import CASE, SEEDS
-from benchmark.store import CONTROL
+from benchmark.store import CONTROL, FAILURES
 from benchmark.table import FIDELITY_GATE, own_truth
 
 METRICS = ("rmse", "rbo")
+NO_RESULT = "no result"
 
 Case = tuple[str, ...]
 Seeds = tuple[int, ...]
@@ -67,15 +68,22 @@ class Compared:
         return frozenset(facts[0] for facts in self._facts.get(key, {}).values())
 
     def fate(self, key: tuple[str, str], case: Case, seeds: Seeds) -> str:
-        """Return why a cell has no score that counts."""
+        """Return why a cell has no score that counts; of what failed or was skipped, with the reason."""
         if (case, seeds) not in self._facts.get(key, {}):
-            return "no result"
-        _, status, learnt = self._facts[key][case, seeds]
+            return NO_RESULT
+        _, status, learnt, error = self._facts[key][case, seeds]
         if status != "done":
-            return status
+            return f"{status}: {error}" if error else status
         if learnt < FIDELITY_GATE:
             return f"the network learnt {learnt:.0%}, less than {FIDELITY_GATE:.0%}"
         return "no score against the truth that it targets"
+
+    def failed(self) -> Iterator[tuple[tuple[str, str], Case, Seeds]]:
+        """Yield model and method, scenario and seeds of each result that failed."""
+        for key, cells in self._facts.items():
+            for (case, seeds), (_, status, *_) in cells.items():
+                if status in FAILURES:
+                    yield key, case, seeds
 
     @cached_property
     def cases(self) -> dict[str, set[Case]]:
@@ -104,9 +112,10 @@ class Compared:
         return found
 
     @cached_property
-    def _facts(self) -> dict[tuple[str, str], dict[tuple[Case, Seeds], tuple[str, str, float]]]:
-        rows = self.all_rows[["model", "method", *CASE, *SEEDS, "targets", "status", "learnt"]]
-        found: dict[tuple[str, str], dict[tuple[Case, Seeds], tuple[str, str, float]]] = {}
+    def _facts(self) -> dict[tuple[str, str], dict[tuple[Case, Seeds], tuple[str, str, float, str]]]:
+        rows = self.all_rows if "error" in self.all_rows else self.all_rows.assign(error="")
+        rows = rows[["model", "method", *CASE, *SEEDS, "targets", "status", "learnt", "error"]]
+        found: dict[tuple[str, str], dict[tuple[Case, Seeds], tuple[str, str, float, str]]] = {}
         for row in rows.itertuples(index=False, name=None):
             found.setdefault(row[:2], {})[row[2:5], row[5:8]] = row[8:]
         return found
@@ -163,6 +172,15 @@ def check_scenarios(run: Compared, baseline: Compared) -> None:
 
 def check_truths(run: Compared, baseline: Compared) -> None:
     """Raise a ValueError if what depends on the truth alone differs: the scenario is another one."""
+    for told in other_truths(run, baseline):
+        raise ValueError(
+            f"Run and baseline must have the same truths. {told}. If its definition was changed on purpose, "
+            "update the baseline."
+        )
+
+
+def other_truths(run: Compared, baseline: Compared) -> Iterator[str]:
+    """Say where what depends on the truth alone differs, one line a quantity: where it differs most."""
     keys = [*CASE, "estimand"]
     columns = {
         "rmse_uniform": "RMSE of equal shares",
@@ -175,32 +193,61 @@ def check_truths(run: Compared, baseline: Compared) -> None:
         change = (both[f"{column}_there"] - both[f"{column}_here"]).abs()
         if len(change) and change.max() > TRUTH_TOLERANCE:
             where = change.idxmax()
-            raise ValueError(
-                f"Run and baseline must have the same truths. The {where[3]} truth of {where[0]} on "
-                f"{where[1]} differs: its {told} is {both.loc[where, f'{column}_there']:.3g} in the baseline "
-                f"and {both.loc[where, f'{column}_here']:.3g} in the run. If its definition was changed on "
-                "purpose, update the baseline."
+            yield (
+                f"The {where[3]} truth of {where[0]} on {where[1]} differs: its {told} is "
+                f"{both.loc[where, f'{column}_there']:.3g} in the baseline and "
+                f"{both.loc[where, f'{column}_here']:.3g} in the run"
             )
 
 
-def missing(run: Compared, baseline: Compared) -> Iterator[str]:
-    """Name what the baseline has and the run lacks: whole methods, else single results."""
+@dataclass(frozen=True)
+class Lost:
+    """Results that do not count, of one method on one model and for one reason.
+
+    Attributes:
+        key: model and method.
+        reason: why.
+        places: scenario and seeds of each; none where it is the whole method.
+    """
+
+    key: tuple[str, str]
+    reason: str
+    places: tuple[tuple[Case, Seeds], ...] = ()
+
+    def __str__(self) -> str:
+        """Return one line: whose, how many, why, and where first."""
+        model, method = self.key
+        if not self.places:
+            return f"{method} on {model}: {self.reason}"
+        case, seeds = self.places[0]
+        where = f"{case[0]} on {case[1]}, seed {told(seeds)}"
+        if len(self.places) == 1:
+            return f"{method} on {model}, {where}: {self.reason}"
+        return f"{method} on {model}: {len(self.places)} × {self.reason} (first {where})"
+
+
+def missing(run: Compared, baseline: Compared) -> list[Lost]:
+    """Return what the baseline has and the run lacks, and whatever failed; alike reasons together."""
+    whole: list[Lost] = []
+    found: dict[tuple[tuple[str, str], str], dict[tuple[Case, Seeds], None]] = {}
     for key in baseline.methods():
-        model, method = key
         there, here = baseline.targets(key), run.targets(key)
         if not here:
-            yield f"{method} on {model}: no result"
+            whole.append(Lost(key, NO_RESULT))
         elif there != here:
             told_here, told_there = (", ".join(sorted(names)) for names in (here, there))
-            yield f"{method} on {model}: targets {told_here}, but {told_there} in the baseline"
+            whole.append(Lost(key, f"targets {told_here}, but {told_there} in the baseline"))
         else:
-            known = set(baseline.seeds[model])
+            known = set(baseline.seeds[key[0]])
             for case in baseline.cells(key, METRICS[0]):
-                for seeds in run.seeds[model]:
+                for seeds in run.seeds[key[0]]:
                     lacked = seeds in known and not baseline.has(key, case, seeds)
                     if not lacked and not run.has(key, case, seeds):
-                        where = f"{case[0]} on {case[1]}, seed {told(seeds)}"
-                        yield f"{method} on {model}, {where}: {run.fate(key, case, seeds)}"
+                        found.setdefault((key, run.fate(key, case, seeds)), {})[case, seeds] = None
+    # What the baseline does not know may fail as well.
+    for key, case, seeds in run.failed():
+        found.setdefault((key, run.fate(key, case, seeds)), {})[case, seeds] = None
+    return [*whole, *(Lost(key, reason, tuple(places)) for (key, reason), places in found.items())]
 
 
 def versions(run: Compared, baseline: Compared) -> Iterator[tuple[str, str, str]]:

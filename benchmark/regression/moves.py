@@ -45,6 +45,12 @@ def moves(run: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:
     return both.loc[order, ["method", "model", "case", "seed", *numbers]].reset_index(drop=True)
 
 
+def seeds_shared(run: pd.DataFrame, baseline: pd.DataFrame) -> bool:
+    """Return whether two tables have seeds in common, of data, training and method together."""
+    here, there = ({*side[[*SEEDS]].itertuples(index=False, name=None)} for side in (run, baseline))
+    return bool(here & there)
+
+
 def shared(run: pd.DataFrame, baseline: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of models and scenarios that two tables have in common.
 

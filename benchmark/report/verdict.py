@@ -15,11 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.regression import Comparison, Finding, Verdict
+from benchmark.regression.compared import NO_RESULT, Lost
+from benchmark.regression.values import TOLERANCE
 from benchmark.report.markdown import escape, table
+from benchmark.store import FAILURES
 from synthetic.names import printable
 
-_ORDER: tuple[Verdict, ...] = ("fell", "unclear", "improved", "unchanged")
-_STYLES = {"fell": "bold red", "unclear": "yellow", "improved": "green", "unchanged": "dim"}
+_WORSE: Verdict = "worse, within the margin"
+_ORDER: tuple[Verdict, ...] = ("fell", _WORSE, "unclear", "improved", "unchanged")
+_STYLES = {"fell": "bold red", _WORSE: "red", "unclear": "yellow", "improved": "green", "unchanged": "dim"}
 _METRICS = {"rmse": "RMSE", "rbo": "RBO"}
 _MOST_LINES = 20
 _SHOWN = 5e-5  # less is 0 in four digits
@@ -27,22 +31,36 @@ _SHOWN = 5e-5  # less is 0 in four digits
 
 def headline(found: Comparison, *, gate: bool = True) -> str:
     """Return one line: how many of what, and, of a gate, whether it is passed."""
-    counts = {verdict: len(found.of(verdict)) for verdict in _ORDER}
-    told = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
-    told += f"{', ' if told else ''}{len(found.missing)} missing" if found.missing else ""
-    told = told or "nothing was compared"
+    counts = {verdict.replace(",", ""): len(found.of(verdict)) for verdict in _ORDER}
+    failed = [it for it in found.lost if _status(it) in FAILURES]
+    counts["failed"] = sum(len(it.places) for it in failed)
+    counts["missing"] = sum(max(len(it.places), 1) for it in found.lost if it not in failed)
+    counts["with other values"] = len(found.value_changes)
+    told = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "nothing was compared"
     return f"Accuracy gate {'passed' if found.passed else 'FAILED'}: {told}" if gate else told
 
 
 def rules_line(found: Comparison) -> str:
     """Return what counted as a fall, in words."""
     rules = found.rules
-    return (
-        f"A metric fell if it is worse by more than the margin (RMSE {rules.rmse_margin:g}, RBO "
-        f"{rules.rbo_margin:g}) and beyond noise over seeds (one-sided t test, Holm's correction over "
-        f"{len(found.findings)} tests, {rules.confidence:.0%} confidence). Unclear: too few seeds to say "
-        "that it did not."
+    relative = (
+        f"or {rules.relative_margin:.0%} of the method's own, whichever is less"
+        if math.isfinite(rules.relative_margin)
+        else "whatever the method's own"
     )
+    strict = "; strict: so does that, and other values under the same version" if rules.strict else ""
+    fell = (
+        f"A metric fell if it is worse by more than the margin (RMSE {rules.rmse_margin:g} {relative}; RBO "
+        f"{rules.rbo_margin:g}) and beyond noise over seeds (one-sided t and rank tests, Holm's correction "
+        f"over {len(found.findings)} tests, {rules.confidence:.0%} confidence); that fails the check."
+    )
+    lines = (
+        fell,
+        f"Worse, within the margin: beyond noise, and no more than that{strict}.",
+        "Unclear: too few seeds to say that it did not.",
+        f"Values changed: by more than {TOLERANCE:g} of the largest of a result, or in sign, or model calls.",
+    )
+    return " ".join(lines)
 
 
 def terminal_report(found: Comparison, *, everything: bool = False, gate: bool = True) -> RenderableType:
@@ -91,10 +109,32 @@ def markdown_report(found: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def markdown_refusal(error: str) -> str:
+    """Return why there was no check, as Markdown for a pull request."""
+    return f"## Accuracy gate FAILED: nothing was compared\n\n{escape(error)}\n"
+
+
+def junit_refusal(error: str) -> str:
+    """Return why there was no check, as JUnit XML: one test case, which is an error."""
+    counts = {"tests": "1", "failures": "0", "errors": "1"}
+    suites = ET.Element("testsuites", counts)
+    suite = ET.SubElement(suites, "testsuite", {"name": "plumbline check", **counts})
+    case = ET.SubElement(suite, "testcase", {"classname": "plumbline.check", "name": "comparison"})
+    ET.SubElement(case, "error", {"message": _xml(error)})
+    return _document(suites)
+
+
 def junit_report(found: Comparison) -> str:
-    """Return the findings as JUnit XML: one test case a model, method and metric; falls and gaps fail."""
-    failures = len(found.of("fell")) + len(found.missing)
-    counts = {"tests": str(len(found.findings) + len(found.missing)), "failures": str(failures)}
+    """Return the findings as JUnit XML: one test case a model, method and metric, and one a changed value.
+
+    What fails the check fails there.
+    """
+    strict = found.rules.strict
+    bad = {"fell", _WORSE} if strict else {"fell"}
+    unannounced = found.unannounced if strict else ()
+    failures = sum(it.verdict in bad for it in found.findings) + len(found.missing) + len(unannounced)
+    tests = len(found.findings) + len(found.missing) + len(found.value_changes)
+    counts = {"tests": str(tests), "failures": str(failures)}
     suites = ET.Element("testsuites", counts)
     suite = ET.SubElement(suites, "testsuite", {"name": "plumbline check", "errors": "0", **counts})
     for it in found.findings:
@@ -103,13 +143,24 @@ def junit_report(found: Comparison) -> str:
             "testcase",
             {"classname": _xml(f"plumbline.{it.model}"), "name": _xml(f"{it.method} {_METRICS[it.metric]}")},
         )
-        if it.verdict == "fell":
+        if it.verdict in bad:
             ET.SubElement(case, "failure", {"message": _xml(_sentence(it))})
         else:
             ET.SubElement(case, "system-out").text = _xml(f"{it.verdict}: {_sentence(it)}")
     for line in found.missing:
         case = ET.SubElement(suite, "testcase", {"classname": "plumbline.missing", "name": _xml(line)})
         ET.SubElement(case, "failure", {"message": _xml(f"missing: {line}")})
+    for change in found.value_changes:
+        names = {"classname": _xml(f"plumbline.values.{change.model}"), "name": _xml(change.method)}
+        case = ET.SubElement(suite, "testcase", names)
+        if change in unannounced:
+            ET.SubElement(case, "failure", {"message": _xml(f"values changed: {change}")})
+        else:
+            ET.SubElement(case, "system-out").text = _xml(f"values changed: {change}")
+    return _document(suites)
+
+
+def _document(suites: ET.Element) -> str:
     ET.indent(suites)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
@@ -127,6 +178,8 @@ def as_document(found: Comparison) -> dict[str, object]:
             for it in _sorted(found)
         ],
         "missing": list(found.missing),
+        "values": [asdict(change) | {"told": str(change)} for change in found.value_changes],
+        "differences": list(found.differences),
         "versions": [
             {"method": name, "baseline": there, "run": here} for name, there, here in found.versions
         ],
@@ -181,10 +234,34 @@ def _sentence(it: Finding) -> str:
 def _lists(found: Comparison) -> list[tuple[str, list[str]]]:
     lists = [
         ("Missing or failed", list(found.missing)),
+        ("What to do", _advice(found)),
+        ("Values changed", list(map(str, found.value_changes))),
         ("Version changed", [f"{name}: {there} → {here}" for name, there, here in found.versions]),
         ("Not in the baseline", list(found.new)),
+        ("Differs besides", list(found.differences)),
     ]
     return [(title, lines) for title, lines in lists if lines]
+
+
+_ADVICE = {
+    "failed": "failed: 'plumbline repeat RUN/results/FILE.json' does it again and shows the traceback",
+    "timeout": "timeout: give it longer (plumbline run --timeout), or explain fewer samples (--explained)",
+    "over-budget": "over-budget: let it ask for more of the model (plumbline run --budget)",
+    "skipped": "skipped: the method says nothing about this model; if that is right, update the baseline",
+    NO_RESULT: "no result: run the suite and methods of the baseline; if they are gone for good, update it",
+    "the network learnt": "the network learnt too little to count: see that it is trained as before",
+    "targets": "another target is another question: if it is meant, update the baseline",
+    "no score": "no score: there is no such truth in this scenario any more; see its definition",
+}
+"""How a reason begins → what to do."""
+
+
+def _status(it: Lost) -> str:
+    return it.reason.partition(":")[0]
+
+
+def _advice(found: Comparison) -> list[str]:
+    return [line for begin, line in _ADVICE.items() if any(it.reason.startswith(begin) for it in found.lost)]
 
 
 def _cut(lines: Sequence[str]) -> list[str]:

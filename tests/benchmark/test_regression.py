@@ -130,7 +130,10 @@ def test_a_small_change_passes_unless_the_margin_says_no():
     now = before.copy()
     now[1] += 0.004
     run, there = make_table(now), make_table(before)
-    assert verdicts(regression.compare(run, there))["m1", "rmse"] == "unchanged"
+    found = regression.compare(run, there)
+    assert found.passed
+    assert verdicts(found)["m1", "rmse"] == "worse, within the margin"
+    assert not regression.compare(run, there, Rules(strict=True)).passed
     assert verdicts(regression.compare(run, there, Rules(rmse_margin=0.001)))["m1", "rmse"] == "fell"
 
 
@@ -262,6 +265,8 @@ def test_another_truth_is_refused(column):
 def test_rules_are_checked():
     with pytest.raises(ValueError, match=r"'rmse_margin' must be in \[0, 1\)"):
         Rules(rmse_margin=-0.1)
+    with pytest.raises(ValueError, match="'relative_margin' must not be negative"):
+        Rules(relative_margin=float("nan"))
     with pytest.raises(ValueError, match=r"'confidence' must be in \[0.5, 1\)"):
         Rules(confidence=95)
 

@@ -18,8 +18,8 @@ import pandas as pd
 from benchmark.events import LOG, last_line
 from benchmark.regression.values import COLUMNS
 from benchmark.statistics.grid import CASE, SEEDS
-from benchmark.store import CONTROL, FAILURES, RESULTS, write_json
-from benchmark.table import own_truth
+from benchmark.store import CONTROL, RESULTS, write_json
+from benchmark.table import failures, own_truth
 from synthetic.cache import replacing
 
 _NAMES = ("scenario", "images", "features", "model", "method", "method_version", "targets", "estimand")
@@ -218,7 +218,7 @@ def update(run: Scored, folder: Path, *, reason: str) -> pd.DataFrame:
     """
     if not reason.strip():
         raise ValueError("The reason for a new baseline must say something. Got nothing: see --reason.")
-    failed = run.table[run.table["status"].isin(FAILURES)]
+    failed = failures(run.table)
     if len(failed):
         first = failed.iloc[0]
         raise ValueError(

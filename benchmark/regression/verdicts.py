@@ -31,14 +31,11 @@ from benchmark.regression.compared import (
     told,
     versions,
 )
-from benchmark.regression.noise import Measured, Tested, measure
+from benchmark.regression.noise import ROUNDING, Measured, Tested, measure
 from benchmark.regression.values import ValueChange
 from benchmark.statistics.comparisons import holm
 
 Verdict = Literal["fell", "worse, within the margin", "improved", "unchanged", "unclear"]
-
-ROUNDING = 1e-4
-"""Smaller drops are nobody's: two hundred times what another make of processor does to a score."""
 
 
 @dataclass(frozen=True)

@@ -626,7 +626,7 @@ def print_power(n: int, tables: list[Source]) -> None:
         [
             row
             for source in tables
-            for row in power(source, n * 3 // 5, numpy_rng("gate", "power", source.name))
+            for row in power(source, n * 2 // 5, numpy_rng("gate", "power", source.name))
         ],
     )
 
@@ -640,7 +640,7 @@ def print_relative_power(n: int, tables: list[Source]) -> None:
         [
             row
             for source in tables
-            for row in relative_power(source, n, numpy_rng("gate", "relative", source.name))
+            for row in relative_power(source, n * 4 // 5, numpy_rng("gate", "relative", source.name))
         ],
     )
 

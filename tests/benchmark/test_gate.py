@@ -119,6 +119,12 @@ def test_what_is_near_no_error_may_move_by_rounding(level):
         assert found.passed, found.findings
 
 
+def test_a_single_seed_with_rounding_needs_no_noise_either():
+    before = errors((3, 8, 3))
+    found = regression.compare(make_scores(before[:, :, :1] * (1 + 1e-6)), make_scores(before))
+    assert {it.verdict for it in found.findings} == {"unchanged"}
+
+
 def test_with_a_single_seed_the_relative_margin_does_not_hold():
     before = errors((2, 8, 1))
     found = regression.compare(make_scores(2 * before), make_scores(before))

@@ -201,7 +201,7 @@ def test_an_unknown_network_is_answered_with_a_known_one(tables, plan):
 
 
 def test_only_the_training_split_can_be_reached():
-    assert tuple(inspect.signature(fit).parameters) == ("name", "train", "seed", "plan")
+    assert tuple(inspect.signature(fit).parameters) == ("name", "train", "seed", "n_classes", "plan")
 
 
 @pytest.fixture

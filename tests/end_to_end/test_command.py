@@ -69,7 +69,8 @@ def test_a_run_ends_with_the_leaderboard_and_says_where_the_files_are(smoke, fol
 
 
 def test_it_is_quiet_where_there_is_no_terminal(smoke):
-    assert smoke.stderr == ""
+    # On a slow machine, a line of progress every half minute.
+    assert all(re.fullmatch(r"\d+ of \d+ results .*", line) for line in smoke.stderr.splitlines())
     assert "\x1b" not in smoke.stdout
 
 

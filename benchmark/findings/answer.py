@@ -147,7 +147,7 @@ def _differences(contest: Contest) -> Iterator[str]:
     if told:
         more = f"; {len(names) - len(told)} more are in the table" if len(names) > len(told) else ""
         yield (
-            f"Not decided is not equal. RMSE less that of {contest.methods[0]}, with the "
+            f"Not decided is not equal. RMSE minus that of {contest.methods[0]}, with the "
             f"{100 * CONFIDENCE:.0f} % interval of this pair alone over {contest.over}: "
             f"{'; '.join(told)}{more}."
         )
@@ -254,7 +254,13 @@ def _gap(pairs: pd.DataFrame | None, first: str, second: str) -> str:
     if pairs is None:
         return "an unknown distance"
     row = pairs[(pairs["better"] == first) & (pairs["worse"] == second)]
-    return shown(abs(row["difference"].iloc[0])) if len(row) else shown(0.0)
+    if not len(row):
+        return shown(0.0)
+    found = row.iloc[0]
+    if not math.isfinite(found["low"]):
+        return shown(-found["difference"])
+    ends = f"{shown(-found['high'])} to {shown(-found['low'])}"
+    return f"{shown(-found['difference'])} ({100 * CONFIDENCE:.0f} % interval of the difference {ends})"
 
 
 def _names(names: Sequence[str]) -> str:

@@ -56,7 +56,7 @@ def summary_markdown(findings: Findings) -> str:
                 ]
                 for name, it in main.items()
             ]
-            head = ["method", f"RMSE less that of {escape(contest.methods[0])}", "95 % interval"]
+            head = ["method", f"RMSE minus that of {escape(contest.methods[0])}", "95 % interval"]
             head += [f"over {contest.over}", "over scenarios"]
             cut = len(head) - (contest.over == "scenarios")
             parts += [

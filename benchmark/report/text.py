@@ -14,6 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from benchmark import models
 from benchmark.report.choices import choices_note
 from benchmark.report.markdown import code, escape
 from benchmark.report.markdown import table as markdown
@@ -195,12 +196,14 @@ def chance_note(scores: pd.DataFrame) -> str:
     done = of_methods if len(of_methods) else done
     sizes = sorted({int(n) for n in done["n_modalities"].dropna()})
     rank = f"1 − 1/n = {1 - 1 / sizes[0]:.2f} for n = {sizes[0]}" if len(sizes) == 1 else "1 − 1/n for n"
-    cases = done.drop_duplicates(["estimand", *_CASE, "data_seed"])
+    # Of each board: an oracle may have been run on more cases than a network.
+    boards = done[done["model"] != models.ORACLE] if (done["model"] != models.ORACLE).any() else done
+    cases = boards.drop_duplicates(["model", "estimand", *_CASE, "data_seed"])
     return (
         f"Each method is scored against the truth that it targets. RBO: extrapolated, p = {rank} "
         "modalities; any order inside a tie of the truth is right. "
-        f"Chance level {level_words(cases.groupby('estimand')['rbo_chance'].mean())} (a random order), "
-        f"ceiling 1{_blank_words(cases)}."
+        f"Chance level {level_words(cases.groupby(['model', 'estimand'])['rbo_chance'].mean())} (a random "
+        f"order), ceiling 1{_blank_words(cases)}."
     )
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from benchmark.events import LOG, last_line
@@ -141,6 +140,8 @@ def _read_values(file: Path, table: pd.DataFrame) -> pd.DataFrame | None:
 def raw_values(importances: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Return what methods returned, as `regression.value_changes` reads it: a row a result and modality.
 
+    Of a result that is done and has no values, there is one row without a modality.
+
     Args:
         importances: from ``benchmark.table.importances``, or as much of it as a baseline holds.
         scores: from ``benchmark.table.scores``, of the same results.
@@ -149,9 +150,9 @@ def raw_values(importances: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     if "estimand" in found:  # of a run: the same values stand beside each truth
         found = own_truth(found[(found["targets"] != CONTROL) & (found["status"] == "done")])
     keys = ["model", "method", *CASE, *SEEDS]
-    own = own_truth(scores).drop_duplicates(keys)
-    own = own if _CALLS in own else own.assign(**{_CALLS: np.nan})
-    return found[list(COLUMNS)].merge(own[[*keys, "method_version", _CALLS]], on=keys)
+    own = own_truth(scores[(scores["targets"] != CONTROL) & (scores["status"] == "done")])
+    facts = [*keys, "method_version", *([_CALLS] if _CALLS in own else [])]
+    return found[list(COLUMNS)].merge(own.drop_duplicates(keys)[facts], on=keys, how="right")
 
 
 def read_manifest(file: Path) -> Mapping[str, Any]:
@@ -241,10 +242,11 @@ def update(run: Scored, folder: Path, *, reason: str) -> pd.DataFrame:
         "n_scores": len(rows),
     }
     _write(folder / "scores.csv", rows)
-    if run.raw_values is None:
+    kept = None if run.raw_values is None else run.raw_values.dropna(subset="modality")
+    if kept is None or not len(kept):
         (folder / _VALUES).unlink(missing_ok=True)  # of other scores
     else:
-        kept = run.raw_values[list(COLUMNS)].merge(rows[order], on=order)
+        kept = kept[list(COLUMNS)].merge(rows[order], on=order)
         _write(folder / _VALUES, kept.sort_values([*order, "modality"], kind="stable"))
     write_json(folder / "manifest.json", manifest)
     return rows

@@ -202,6 +202,36 @@ def test_fewer_model_calls_are_told():
     assert "model calls 1,000 → 100" in str(found[0])
 
 
+@pytest.mark.parametrize(
+    ("lose", "told"),
+    [
+        (lambda rows: rows.assign(signed=np.nan), "no longer returns local attributions in 24 of 24"),
+        (lambda rows: rows.assign(modality=rows["modality"] + "!"), "other modalities in 24 of 24"),
+        (lambda rows: rows[rows["modality"] != "axial"], "other modalities in 24 of 24"),
+        (lambda rows: rows.iloc[:0], "no raw values now in 24 of 24"),
+        (lambda rows: rows.iloc[4:], "no raw values now in 1 of 24"),
+    ],
+)
+def test_what_is_known_on_one_side_only_is_a_change(lose, told):
+    scores = make_scores(errors())
+    there = make_values(scores).assign(targets="gradient", estimand="gradient", status="done")
+    mine = there["method"] == "m0"
+    here = pd.concat([lose(there[mine]), there[~mine]])
+    sides = [baseline.raw_values(table, scores) for table in (here, there)]
+    (found,) = regression.value_changes(*sides)
+    assert found.method == "m0"
+    assert told in str(found)
+    assert found.same_version
+    assert len(regression.value_changes(*sides[::-1])) == 1
+
+
+def test_model_calls_known_on_one_side_are_told_unless_a_table_never_held_them():
+    here, there = make_values(make_scores(errors(), calls=np.nan)), make_values(make_scores(errors()))
+    found = regression.value_changes(here, there)
+    assert ["model calls unknown now in 24 of 24" in str(it) for it in found] == [True] * 3
+    assert regression.value_changes(there, there.drop(columns="model_calls")) == ()
+
+
 def test_another_version_announces_other_values():
     scores = make_scores(errors())
     run = make_values(scores, lambda v, s: (2 * v, s)).assign(method_version="2")

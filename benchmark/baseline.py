@@ -57,9 +57,12 @@ def read(path: Path, *, side: Literal["run", "baseline"] = "run") -> Scored:
         side: what it is, for messages.
 
     Raises:
-        ValueError: if there is no such file, or it is no table of scores.
+        ValueError: if there is no such file, or it is no table of scores, or a later run in the folder did
+            not come to its end.
     """
     file = path / "scores.csv" if path.is_dir() else path
+    if file.is_file():
+        check_ended(file.parent)
     try:
         # Names are text, whatever they look like: a method may be called 'NA'.
         table = pd.read_csv(
@@ -106,11 +109,22 @@ def _why_none(path: Path, side: Literal["run", "baseline"]) -> str:
     last = last_line(path / LOG) if path.is_dir() else None
     if last is None:
         return f"{begun}. Name a run's folder, or a scores.csv that 'plumbline run' wrote."
-    n = sum(1 for _ in (path / RESULTS).glob("*.json"))
+    return f"{begun}: {_incomplete(path, last)}"
+
+
+def check_ended(folder: Path) -> None:
+    """Raise a ValueError if the last run into a folder did not end: tables there are of one before it."""
+    last = last_line(folder / LOG)
+    if last is not None and last.get("event") != "end":
+        raise ValueError(f"The tables in {folder} are of an earlier run: {_incomplete(folder, last)}")
+
+
+def _incomplete(folder: Path, last: Mapping[str, Any]) -> str:
+    """Return how far the run of a folder came, by the last line of its log, and what to do."""
+    n = sum(1 for _ in (folder / RESULTS).glob("*.json"))
     why = f"it stopped: {last['reason']}" if last.get("reason") else "it did not come to its end"
     return (
-        f"{begun}: the run is not complete ({why}); {n} results are there. The same command again goes on "
-        "from them."
+        f"the run is not complete ({why}); {n} results are there. The same command again goes on from them."
     )
 
 

@@ -426,6 +426,18 @@ def test_a_run_that_is_none_says_what_to_do_and_the_summary_is_written(
     assert 'errors="1"' in files[1].read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("events", [("begin",), ("end", "begin", "result"), ("end", "begin", "stop")])
+@pytest.mark.parametrize("name", ["", "scores.csv"])
+def test_scores_of_an_earlier_run_do_not_pass_for_one_that_was_killed(folder, events, name):
+    log = folder / "run" / "log.jsonl"
+    log.write_text("".join(json.dumps({"event": event}) + "\n" for event in events))
+    with pytest.raises(ValueError, match=r"of an earlier run: .* The same command again goes on"):
+        baseline.read(folder / "run" / name)
+    with log.open("a") as file:
+        file.write('{"event": "begin"}\n{"event": "end"}\n')
+    assert len(baseline.read(folder / "run" / name).table)
+
+
 def test_a_missing_baseline_names_the_command_that_makes_it(monkeypatch, capsys, folder):
     words = ("check", folder / "run", "--baseline", folder / "none", "--summary", folder / "s.md")
     code, _, err = plumbline(monkeypatch, capsys, *words)

@@ -132,6 +132,31 @@ def test_with_a_single_seed_the_relative_margin_does_not_hold():
     assert found.passed
 
 
+@pytest.mark.parametrize("n_seeds", [1, 3])
+@pytest.mark.parametrize("margin", [0.0, 0.01])
+def test_equal_numbers_are_unchanged_with_nine_digits(n_seeds, margin):
+    before = errors(level=0.1)
+    there = make_scores(np.vectorize(lambda value: float(f"{value:.9g}"))(before))
+    rules = Rules(rmse_margin=margin, rbo_margin=margin)
+    found = regression.compare(make_scores(before[:, :, :n_seeds]), there, rules)
+    assert {it.verdict for it in found.findings} == {"unchanged"}
+
+
+def test_a_scenario_with_one_seed_left_adds_no_noise_of_its_seeds():
+    before = errors((1, 8, 3), level=0.1, spread=0.5)
+    now = before + 0.0002 + 1e-5 * np.random.default_rng(0).standard_normal(before.shape)
+    run = make_scores(now)
+    left = run[(run["scenario"] != "case-0") | (run["data_seed"] == 0)]
+    widths = []
+    for table in (run, left):
+        (found,) = (
+            it for it in regression.compare(table, make_scores(before)).findings if it.metric == "rmse"
+        )
+        widths.append(found.high - found.low)
+        assert found.verdict == "worse, within the margin"
+    assert widths[1] < 2 * widths[0]
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_nothing_falls_more_often_than_promised(shared):
     # Heavy-tailed errors, a scenario that holds most of them: the t test alone would err twice as often.

@@ -115,9 +115,11 @@ def _value_changes(here: Scored, there: Scored) -> tuple[ValueChange, ...]:
     return value_changes(here.raw_values, there.raw_values)
 
 
-def _blind(here: Scored, there: Scored) -> Iterator[str]:
+def _blind(
+    here: Scored, there: Scored, names: tuple[str, str] = ("the run", "the baseline")
+) -> Iterator[str]:
     """Say where raw values are not compared, and what to do."""
-    for side, name in ((there, "the baseline"), (here, "the run")):
+    for side, name in ((there, names[1]), (here, names[0])):
         if side.raw_values is None:
             yield (
                 f"raw values are not compared: {name} has no importances.csv with them; make it again with "
@@ -158,11 +160,12 @@ def compare_runs(
     sides = [baselines.read(path) for path in (now, before)]
     here, there = shared(sides[0].table, sides[1].table)
     rules = Rules(rmse_margin, rbo_margin, confidence, relative_margin)
+    names = ("the run now", "the run before")
     found = compare(here, there, rules, noise_must_be_known=False, truths_must_agree=False)
     found = replace(
         found,
         value_changes=_value_changes(*sides),
-        differences=(*found.differences, *differences(sides[1], sides[0]), *_blind(*sides)),
+        differences=(*found.differences, *differences(sides[1], sides[0]), *_blind(*sides, names)),
     )
     changes = moves(here, there)
     if as_json:
@@ -172,6 +175,9 @@ def compare_runs(
         }
         typer.echo(json.dumps(document, indent=1))
         return
+    # Methods that only one side has stand among the differences.
+    known = {*sides[0].table["method"]}
+    found = replace(found, lost=tuple(it for it in found.lost if it.places or it.key[1] in known), new=())
     console = terminal()
     console.print(terminal_report(found, everything=everything, gate=False))
     if most and len(changes):

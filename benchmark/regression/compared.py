@@ -195,8 +195,8 @@ def other_truths(run: Compared, baseline: Compared) -> Iterator[str]:
             where = change.idxmax()
             yield (
                 f"The {where[3]} truth of {where[0]} on {where[1]} differs: its {told} is "
-                f"{both.loc[where, f'{column}_there']:.3g} in the baseline and "
-                f"{both.loc[where, f'{column}_here']:.3g} in the run"
+                f"{both.loc[where, f'{column}_there']:.3g} before and "
+                f"{both.loc[where, f'{column}_here']:.3g} now"
             )
 
 
@@ -236,7 +236,7 @@ def missing(run: Compared, baseline: Compared) -> list[Lost]:
             whole.append(Lost(key, NO_RESULT))
         elif there != here:
             told_here, told_there = (", ".join(sorted(names)) for names in (here, there))
-            whole.append(Lost(key, f"targets {told_here}, but {told_there} in the baseline"))
+            whole.append(Lost(key, f"targets {told_here}, but {told_there} before"))
         else:
             known = set(baseline.seeds[key[0]])
             for case in baseline.cells(key, METRICS[0]):

@@ -518,6 +518,21 @@ def test_compare_says_what_differs_besides_scores(monkeypatch, capsys, folder):
     assert "Differs besides" not in same
 
 
+@pytest.mark.parametrize("with_values", [True, False])
+def test_compare_tells_before_and_now_and_gives_no_advice(monkeypatch, capsys, folder, with_values):
+    for name, method in (("run", "m0"), ("flipped", "m2")):
+        table = pd.read_csv(folder / name / "scores.csv")
+        table[table["method"] != method].to_csv(folder / name / "scores.csv", index=False)
+        if not with_values:
+            (folder / name / "importances.csv").unlink()
+    code, out, _ = plumbline(monkeypatch, capsys, "compare", folder / "run", folder / "flipped")
+    assert code == 0
+    for word in ("baseline", "What to do", "Missing", "missing"):
+        assert word not in out
+    assert out.count("only before: method m2") == out.count("only now: method m0") == 1
+    assert ("the run before has no importances.csv" in " ".join(out.split())) is not with_values
+
+
 # ---- a network that comes with its weights
 
 

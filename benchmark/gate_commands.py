@@ -14,6 +14,7 @@ from rich.text import Text
 from benchmark import baseline as baselines
 from benchmark.baseline import Scored
 from benchmark.differences import differences, other_versions
+from benchmark.events import repeat_command
 from benchmark.regression import Comparison, Rules, ValueChange, compare, moves, shared, value_changes
 from benchmark.regression.moves import seeds_shared
 from benchmark.report.verdict import (
@@ -26,6 +27,8 @@ from benchmark.report.verdict import (
     moves_table,
     terminal_report,
 )
+from benchmark.statistics.grid import CASE, SEEDS
+from benchmark.store import RESULTS, file_words, read_result
 from benchmark.terminal import terminal
 from synthetic.cache import replacing
 from synthetic.names import printable
@@ -102,11 +105,31 @@ def _checked(run: Path, baseline: Path, rules: Rules) -> Comparison:
     there = baselines.read(baseline, side="baseline")
     here = baselines.read(run)
     baselines.check_settings(here, there)
+    found = compare(here.table, there.table, rules)
+    file = _first_failed(found, here.path.with_name(RESULTS))
     return replace(
-        compare(here.table, there.table, rules),
+        found,
+        repeat="" if file is None else repeat_command(file),
         value_changes=_value_changes(here, there),
         differences=(*_blind(here, there), *other_versions(there, here)),
     )
+
+
+def _first_failed(found: Comparison, folder: Path) -> Path | None:
+    """Return the file of the first result that failed, of those that the report names; None if it is gone."""
+    for lost in found.lost:
+        if not (lost.places and lost.reason.startswith("failed")):
+            continue
+        case, seeds = lost.places[0]
+        told = dict(zip(("model", "method", *CASE, *SEEDS), (*lost.key, *case, *seeds), strict=True))
+        for file in sorted(folder.glob(f"{file_words(told)}.*.json")):
+            try:
+                result = read_result(file)
+            except (OSError, ValueError):
+                continue
+            if result is not None and result.status == "failed" and told.items() <= result.job.items():
+                return file
+    return None
 
 
 def _value_changes(here: Scored, there: Scored) -> tuple[ValueChange, ...]:

@@ -245,7 +245,7 @@ def _lists(found: Comparison, *, gate: bool = True) -> list[tuple[str, list[str]
 
 
 _ADVICE = {
-    "failed": "failed: 'plumbline repeat RUN/results/FILE.json' does it again and shows the traceback",
+    "failed": "failed: {repeat} does it again and shows the traceback",
     "timeout": "timeout: give it longer (plumbline run --timeout), or explain fewer samples (--explained)",
     "over-budget": "over-budget: let it ask for more of the model (plumbline run --budget)",
     "skipped": "skipped: the method says nothing about this model; if that is right, update the baseline",
@@ -262,7 +262,12 @@ def _status(it: Lost) -> str:
 
 
 def _advice(found: Comparison) -> list[str]:
-    return [line for begin, line in _ADVICE.items() if any(it.reason.startswith(begin) for it in found.lost)]
+    repeat = f"'{found.repeat}'" if found.repeat else "'plumbline repeat', with a file of the run's results/,"
+    return [
+        line.replace("{repeat}", repeat)
+        for begin, line in _ADVICE.items()
+        if any(it.reason.startswith(begin) for it in found.lost)
+    ]
 
 
 def _cut(lines: Sequence[str]) -> list[str]:

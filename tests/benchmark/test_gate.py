@@ -1,6 +1,7 @@
 """What a gate sees: errors in proportion, raw values, failures with their reasons, what else differs."""
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmark.models import pretrained
 from benchmark.regression import Rules, noise
 from benchmark.regression.values import COLUMNS
 from benchmark.request import Request
-from benchmark.store import FAILURES, one_line
+from benchmark.store import FAILURES, one_line, read_result
 from benchmark.suite import SUITES, plan
 
 SEEDS = ("data_seed", "train_seed", "method_seed")
@@ -391,6 +392,45 @@ def test_every_status_says_what_to_do(monkeypatch, capsys, folder, status):
     out = plumbline(monkeypatch, capsys, "check", folder / "flipped", "--baseline", folder / "run")[1]
     assert "What to do" in out
     assert f"{status}:" in out
+
+
+def test_failures_that_differ_in_digits_are_one_line():
+    there = make_scores(errors())
+    bad = there.index[there["method"] == "m1"]
+    run = there.copy()
+    run.loc[bad, ["status", "rmse"]] = ["failed", np.nan]
+    for place in bad:
+        run.loc[place, "error"] = f"KeyError: 'x{place}' at {hex(2**40 + place)}"
+    (line,) = regression.compare(run, there).missing
+    assert line.startswith(f"m1 on oracle: 24 × failed: KeyError: 'x{bad[0]}' at")
+    assert line.endswith("; others differ in digits)")
+    run.loc[bad[-1], "error"] = "ValueError: another kind"
+    assert len(regression.compare(run, there).missing) == 2
+
+
+def raises(model, samples, rng):
+    raise RuntimeError(f"broken at {rng.integers(1_000_000)}")
+
+
+def test_the_advice_names_the_file_of_the_first_failure(monkeypatch, capsys, tmp_path):
+    request = Request.from_options(
+        suite="smoke",
+        scenarios=["paper-F4", "graded"],
+        methods=["gradient"],
+        n_patients=300,
+        out=tmp_path / "run",
+        own_methods=[methods.as_method(raises, estimand="gradient")],
+    )
+    outcome = session.run(request)
+    outcome.scores.to_csv(tmp_path / "run" / "scores.csv", index=False)
+    good = outcome.scores[outcome.scores["status"] == "done"]
+    (tmp_path / "b").mkdir()
+    good.to_csv(tmp_path / "b" / "scores.csv", index=False)
+    words = ("check", tmp_path / "run", "--baseline", tmp_path / "b", "--summary", tmp_path / "s.md")
+    assert plumbline(monkeypatch, capsys, *words)[0] == 1
+    text = (tmp_path / "s.md").read_text(encoding="utf-8").replace("\\", "")
+    (named,) = re.findall(r"'plumbline repeat (\S+\.json)' does it again", text)
+    assert read_result(Path(named)).status == "failed"
 
 
 def _no_run(folder):

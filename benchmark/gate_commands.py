@@ -121,7 +121,9 @@ def _first_failed(found: Comparison, folder: Path) -> Path | None:
         if not (lost.places and lost.reason.startswith("failed")):
             continue
         case, seeds = lost.places[0]
-        told = dict(zip(("model", "method", *CASE, *SEEDS), (*lost.key, *case, *seeds), strict=True))
+        told: dict[str, object] = dict(
+            zip(("model", "method", *CASE, *SEEDS), (*lost.key, *case, *seeds), strict=True)
+        )
         for file in sorted(folder.glob(f"{file_words(told)}.*.json")):
             try:
                 result = read_result(file)
@@ -188,7 +190,11 @@ def compare_runs(
     found = replace(
         found,
         value_changes=_value_changes(*sides),
-        differences=(*found.differences, *differences(sides[1], sides[0]), *_blind(*sides, names)),
+        differences=(
+            *found.differences,
+            *differences(sides[1], sides[0]),
+            *_blind(sides[0], sides[1], names),
+        ),
     )
     changes = moves(here, there)
     if as_json:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from benchmark.events import LOG, last_line
@@ -58,9 +57,12 @@ def read(path: Path, *, side: Literal["run", "baseline"] = "run") -> Scored:
         side: what it is, for messages.
 
     Raises:
-        ValueError: if there is no such file, or it is no table of scores.
+        ValueError: if there is no such file, or it is no table of scores, or a later run in the folder did
+            not come to its end.
     """
     file = path / "scores.csv" if path.is_dir() else path
+    if file.is_file():
+        check_ended(file.parent)
     try:
         # Names are text, whatever they look like: a method may be called 'NA'.
         table = pd.read_csv(
@@ -107,11 +109,22 @@ def _why_none(path: Path, side: Literal["run", "baseline"]) -> str:
     last = last_line(path / LOG) if path.is_dir() else None
     if last is None:
         return f"{begun}. Name a run's folder, or a scores.csv that 'plumbline run' wrote."
-    n = sum(1 for _ in (path / RESULTS).glob("*.json"))
+    return f"{begun}: {_incomplete(path, last)}"
+
+
+def check_ended(folder: Path) -> None:
+    """Raise a ValueError if the last run into a folder did not end: tables there are of one before it."""
+    last = last_line(folder / LOG)
+    if last is not None and last.get("event") != "end":
+        raise ValueError(f"The tables in {folder} are of an earlier run: {_incomplete(folder, last)}")
+
+
+def _incomplete(folder: Path, last: Mapping[str, Any]) -> str:
+    """Return how far the run of a folder came, by the last line of its log, and what to do."""
+    n = sum(1 for _ in (folder / RESULTS).glob("*.json"))
     why = f"it stopped: {last['reason']}" if last.get("reason") else "it did not come to its end"
     return (
-        f"{begun}: the run is not complete ({why}); {n} results are there. The same command again goes on "
-        "from them."
+        f"the run is not complete ({why}); {n} results are there. The same command again goes on from them."
     )
 
 
@@ -141,6 +154,8 @@ def _read_values(file: Path, table: pd.DataFrame) -> pd.DataFrame | None:
 def raw_values(importances: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Return what methods returned, as `regression.value_changes` reads it: a row a result and modality.
 
+    Of a result that is done and has no values, there is one row without a modality.
+
     Args:
         importances: from ``benchmark.table.importances``, or as much of it as a baseline holds.
         scores: from ``benchmark.table.scores``, of the same results.
@@ -149,9 +164,9 @@ def raw_values(importances: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     if "estimand" in found:  # of a run: the same values stand beside each truth
         found = own_truth(found[(found["targets"] != CONTROL) & (found["status"] == "done")])
     keys = ["model", "method", *CASE, *SEEDS]
-    own = own_truth(scores).drop_duplicates(keys)
-    own = own if _CALLS in own else own.assign(**{_CALLS: np.nan})
-    return found[list(COLUMNS)].merge(own[[*keys, "method_version", _CALLS]], on=keys)
+    own = own_truth(scores[(scores["targets"] != CONTROL) & (scores["status"] == "done")])
+    facts = [*keys, "method_version", *([_CALLS] if _CALLS in own else [])]
+    return found[list(COLUMNS)].merge(own.drop_duplicates(keys)[facts], on=keys, how="right")
 
 
 def read_manifest(file: Path) -> Mapping[str, Any]:
@@ -241,10 +256,11 @@ def update(run: Scored, folder: Path, *, reason: str) -> pd.DataFrame:
         "n_scores": len(rows),
     }
     _write(folder / "scores.csv", rows)
-    if run.raw_values is None:
+    kept = None if run.raw_values is None else run.raw_values.dropna(subset="modality")
+    if kept is None or not len(kept):
         (folder / _VALUES).unlink(missing_ok=True)  # of other scores
     else:
-        kept = run.raw_values[list(COLUMNS)].merge(rows[order], on=order)
+        kept = kept[list(COLUMNS)].merge(rows[order], on=order)
         _write(folder / _VALUES, kept.sort_values([*order, "modality"], kind="stable"))
     write_json(folder / "manifest.json", manifest)
     return rows

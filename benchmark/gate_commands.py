@@ -14,6 +14,7 @@ from rich.text import Text
 from benchmark import baseline as baselines
 from benchmark.baseline import Scored
 from benchmark.differences import differences, other_versions
+from benchmark.events import repeat_command
 from benchmark.regression import Comparison, Rules, ValueChange, compare, moves, shared, value_changes
 from benchmark.regression.moves import seeds_shared
 from benchmark.report.verdict import (
@@ -26,6 +27,8 @@ from benchmark.report.verdict import (
     moves_table,
     terminal_report,
 )
+from benchmark.statistics.grid import CASE, SEEDS
+from benchmark.store import RESULTS, file_words, read_result
 from benchmark.terminal import terminal
 from synthetic.cache import replacing
 from synthetic.names import printable
@@ -102,11 +105,33 @@ def _checked(run: Path, baseline: Path, rules: Rules) -> Comparison:
     there = baselines.read(baseline, side="baseline")
     here = baselines.read(run)
     baselines.check_settings(here, there)
+    found = compare(here.table, there.table, rules)
+    file = _first_failed(found, here.path.with_name(RESULTS))
     return replace(
-        compare(here.table, there.table, rules),
+        found,
+        repeat="" if file is None else repeat_command(file),
         value_changes=_value_changes(here, there),
         differences=(*_blind(here, there), *other_versions(there, here)),
     )
+
+
+def _first_failed(found: Comparison, folder: Path) -> Path | None:
+    """Return the file of the first result that failed, of those that the report names; None if it is gone."""
+    for lost in found.lost:
+        if not (lost.places and lost.reason.startswith("failed")):
+            continue
+        case, seeds = lost.places[0]
+        told: dict[str, object] = dict(
+            zip(("model", "method", *CASE, *SEEDS), (*lost.key, *case, *seeds), strict=True)
+        )
+        for file in sorted(folder.glob(f"{file_words(told)}.*.json")):
+            try:
+                result = read_result(file)
+            except (OSError, ValueError):
+                continue
+            if result is not None and result.status == "failed" and told.items() <= result.job.items():
+                return file
+    return None
 
 
 def _value_changes(here: Scored, there: Scored) -> tuple[ValueChange, ...]:
@@ -115,9 +140,11 @@ def _value_changes(here: Scored, there: Scored) -> tuple[ValueChange, ...]:
     return value_changes(here.raw_values, there.raw_values)
 
 
-def _blind(here: Scored, there: Scored) -> Iterator[str]:
+def _blind(
+    here: Scored, there: Scored, names: tuple[str, str] = ("the run", "the baseline")
+) -> Iterator[str]:
     """Say where raw values are not compared, and what to do."""
-    for side, name in ((there, "the baseline"), (here, "the run")):
+    for side, name in ((there, names[1]), (here, names[0])):
         if side.raw_values is None:
             yield (
                 f"raw values are not compared: {name} has no importances.csv with them; make it again with "
@@ -158,11 +185,16 @@ def compare_runs(
     sides = [baselines.read(path) for path in (now, before)]
     here, there = shared(sides[0].table, sides[1].table)
     rules = Rules(rmse_margin, rbo_margin, confidence, relative_margin)
+    names = ("the run now", "the run before")
     found = compare(here, there, rules, noise_must_be_known=False, truths_must_agree=False)
     found = replace(
         found,
         value_changes=_value_changes(*sides),
-        differences=(*found.differences, *differences(sides[1], sides[0]), *_blind(*sides)),
+        differences=(
+            *found.differences,
+            *differences(sides[1], sides[0]),
+            *_blind(sides[0], sides[1], names),
+        ),
     )
     changes = moves(here, there)
     if as_json:
@@ -172,6 +204,9 @@ def compare_runs(
         }
         typer.echo(json.dumps(document, indent=1))
         return
+    # Methods that only one side has stand among the differences.
+    known = {*sides[0].table["method"]}
+    found = replace(found, lost=tuple(it for it in found.lost if it.places or it.key[1] in known), new=())
     console = terminal()
     console.print(terminal_report(found, everything=everything, gate=False))
     if most and len(changes):

@@ -101,7 +101,8 @@ def write(outcome: Outcome, request: Request, *, command: str) -> Path:
 
 def _write(outcome: Outcome, request: Request, command: str) -> None:
     folder = request.folder
-    _write_text(folder / "scores.csv", outcome.scores.to_csv(index=False))
+    # Scores come last: where they are, whatever lies beside them is of the same run.
+    (folder / "scores.csv").unlink(missing_ok=True)
     _write_text(folder / "importances.csv", outcome.importances.to_csv(index=False))
     _write_text(
         folder / "leaderboard.md",
@@ -156,6 +157,7 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
             for suffix in ("png", "svg"):
                 figure.save(picture, folder / f"pixels-{file_word(model)}.{suffix}")
     write_json(folder / "manifest.json", manifest(request, command))
+    _write_text(folder / "scores.csv", outcome.scores.to_csv(index=False))
 
 
 def show(outcome: Outcome, request: Request, console: Console) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.baseline import read_manifest
+from benchmark.baseline import check_ended, read_manifest
 from benchmark.findings.joining import joined
 from benchmark.table import FIDELITY_GATE, by_images
 
@@ -89,7 +89,7 @@ def read_run(path: Path) -> Run:
         path: its folder, or its ``scores.csv``.
 
     Raises:
-        ValueError: if it is no run's folder, or its manifest cannot be read.
+        ValueError: if it is no run's folder, its manifest cannot be read, or its last run did not end.
     """
     folder = path.parent if path.name == "scores.csv" else path
     if not any((folder / f"{name}.csv").is_file() for name in ("scores", "pixels")):
@@ -97,6 +97,7 @@ def read_run(path: Path) -> Run:
             f"There are no scores at {path}. Name a run's folder: one that 'plumbline run' wrote, with a "
             "scores.csv or a pixels.csv in it."
         )
+    check_ended(folder)
     manifest = read_manifest(folder / "manifest.json")
     suite, images = manifest.get("suite"), manifest.get("images")
     title = folder.resolve().name

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -195,8 +196,8 @@ def other_truths(run: Compared, baseline: Compared) -> Iterator[str]:
             where = change.idxmax()
             yield (
                 f"The {where[3]} truth of {where[0]} on {where[1]} differs: its {told} is "
-                f"{both.loc[where, f'{column}_there']:.3g} in the baseline and "
-                f"{both.loc[where, f'{column}_here']:.3g} in the run"
+                f"{both.loc[where, f'{column}_there']:.3g} before and "
+                f"{both.loc[where, f'{column}_here']:.3g} now"
             )
 
 
@@ -206,13 +207,15 @@ class Lost:
 
     Attributes:
         key: model and method.
-        reason: why.
+        reason: why; of the first, where others differ in digits.
         places: scenario and seeds of each; none where it is the whole method.
+        alike: whether reasons are the same but for digits, such as indices and ids.
     """
 
     key: tuple[str, str]
     reason: str
     places: tuple[tuple[Case, Seeds], ...] = ()
+    alike: bool = False
 
     def __str__(self) -> str:
         """Return one line: whose, how many, why, and where first."""
@@ -223,31 +226,44 @@ class Lost:
         where = f"{case[0]} on {case[1]}, seed {told(seeds)}"
         if len(self.places) == 1:
             return f"{method} on {model}, {where}: {self.reason}"
-        return f"{method} on {model}: {len(self.places)} × {self.reason} (first {where})"
+        digits = "; others differ in digits" if self.alike else ""
+        return f"{method} on {model}: {len(self.places)} × {self.reason} (first {where}{digits})"
 
 
 def missing(run: Compared, baseline: Compared) -> list[Lost]:
     """Return what the baseline has and the run lacks, and whatever failed; alike reasons together."""
-    whole: list[Lost] = []
-    found: dict[tuple[tuple[str, str], str], dict[tuple[Case, Seeds], None]] = {}
+    lost: list[Lost] = []
+    found: dict[tuple[tuple[str, str], str], dict[tuple[Case, Seeds], str]] = {}
+
+    def lose(key: tuple[str, str], case: Case, seeds: Seeds) -> None:
+        reason = run.fate(key, case, seeds)
+        found.setdefault((key, _DIGITS.sub("#", reason)), {})[case, seeds] = reason
+
     for key in baseline.methods():
         there, here = baseline.targets(key), run.targets(key)
         if not here:
-            whole.append(Lost(key, NO_RESULT))
+            lost.append(Lost(key, NO_RESULT))
         elif there != here:
             told_here, told_there = (", ".join(sorted(names)) for names in (here, there))
-            whole.append(Lost(key, f"targets {told_here}, but {told_there} in the baseline"))
+            lost.append(Lost(key, f"targets {told_here}, but {told_there} before"))
         else:
             known = set(baseline.seeds[key[0]])
             for case in baseline.cells(key, METRICS[0]):
                 for seeds in run.seeds[key[0]]:
                     lacked = seeds in known and not baseline.has(key, case, seeds)
                     if not lacked and not run.has(key, case, seeds):
-                        found.setdefault((key, run.fate(key, case, seeds)), {})[case, seeds] = None
+                        lose(key, case, seeds)
     # What the baseline does not know may fail as well.
     for key, case, seeds in run.failed():
-        found.setdefault((key, run.fate(key, case, seeds)), {})[case, seeds] = None
-    return [*whole, *(Lost(key, reason, tuple(places)) for (key, reason), places in found.items())]
+        lose(key, case, seeds)
+    for (key, _), places in found.items():
+        first = next(iter(places.values()))
+        lost.append(Lost(key, first, tuple(places), alike=len({*places.values()}) > 1))
+    return lost
+
+
+_DIGITS = re.compile(r"0x[0-9a-fA-F]+|\d+")
+"""What differs from one failure of a kind to the next: addresses, indices, ids."""
 
 
 def versions(run: Compared, baseline: Compared) -> Iterator[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,9 @@ Array = NDArray[np.float64]
 
 ROUNDING = 1e-4
 """Smaller drops are nobody's: a hundred times and more what another make of processor does to a score."""
+
+_DIGITS = 1e-8
+"""Relative difference of equal numbers: a baseline keeps nine digits."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def _drop(
     most of the whole: without a fixed margin above, that test errs twice as often as it says, so that small
     drops of RMSE have a test of their own.
     """
+    here = [_snapped(one, other) for one, other in zip(here, there, strict=True)]
     # Paired where one side's seeds contain the other's, in every scenario.
     paired = all(set(a) <= set(b) or set(b) <= set(a) for a, b in zip(here, there, strict=True))
     sides = [
@@ -111,11 +116,12 @@ def _drop(
     )
     sign = 1 if metric == "rmse" else -1
     drop = sign * (values[0] - values[1])
-    large = small = _tested(drop, drop, *_noise(shares, noise, paired=paired, metric=metric))
+    same = [paired and np.array_equal(a, b) for a, b in zip(*sides, strict=True)]
+    large = small = _tested(drop, drop, *_noise(shares, noise, same, paired=paired, metric=metric))
     if paired and all(np.abs(a - b).max() <= ROUNDING for a, b in zip(*sides, strict=True)):
         large = small = Tested(0.0, 1.0, 1.0, 1.0)  # the same numbers, but for rounding: there is no noise
     elif metric == "rmse":
-        small = _small(drop, sides, everything, paired=paired)
+        small = _small(drop, sides, everything, same, paired=paired)
     moves = np.array([_pooled([a], metric) - _pooled([b], metric) for a, b in zip(*sides, strict=True)])
     moves *= sign
     most = int(np.argmax(moves if drop >= 0 else -moves))
@@ -131,8 +137,21 @@ def _drop(
     )
 
 
+def _snapped(cell: Mapping[Seeds, float], other: Mapping[Seeds, float]) -> dict[Seeds, float]:
+    """Return a cell with the numbers of another one wherever they are equal but for its digits."""
+    return {
+        seeds: other[seeds] if math.isclose(value, other.get(seeds, math.nan), rel_tol=_DIGITS) else value
+        for seeds, value in cell.items()
+    }
+
+
 def _small(
-    drop: float, sides: Sequence[Sequence[Array]], everything: Sequence[Sequence[Array]], *, paired: bool
+    drop: float,
+    sides: Sequence[Sequence[Array]],
+    everything: Sequence[Sequence[Array]],
+    same: Sequence[bool],
+    *,
+    paired: bool,
 ) -> Tested:
     """Test a small rise of pooled RMSE, whatever part of it each scenario has.
 
@@ -149,7 +168,7 @@ def _small(
     rise = float(np.mean([here.mean() - there.mean() for here, there in zip(*shares, strict=True)]))
     # What is next to nothing of the whole says nothing of its noise either.
     scales = [level**2 / mean if level > _LEAST * mean else 0.0 for level in levels]
-    found = _tested(drop, rise, *_noise(shares, noise, paired=paired, metric="rmse", scales=scales))
+    found = _tested(drop, rise, *_noise(shares, noise, same, paired=paired, metric="rmse", scales=scales))
     ranked = _ranked(sides, paired=paired)
     return replace(
         found,
@@ -214,6 +233,7 @@ def _share(cell: Array, metric: str, pooled: float) -> Array:
 def _noise(
     shares: Sequence[Sequence[Array]],
     all_seeds: Sequence[Sequence[Array]],
+    same: Sequence[bool],
     *,
     paired: bool,
     metric: str,
@@ -221,17 +241,20 @@ def _noise(
 ) -> tuple[float, float]:
     """Return the variance of the drop, and its degrees of freedom; scenarios are fixed, seeds vary.
 
-    With two shared seeds or more, it is that of their differences. Else each side has its own, estimated
-    together; a single shared seed counts as if its two values were drawn apart, which can only be too much.
-    Scenarios are taken for equally noisy, or noisy in proportion to ``scales``.
+    With two shared seeds or more, it is that of their differences, and holds for scenarios with a single one,
+    too. Else each side has its own, estimated together; single shared seeds count as if their two values were
+    drawn apart, which can only be too much, unless these are the ``same``. Scenarios are taken for equally
+    noisy, or noisy in proportion to ``scales``.
     """
-    squares, degrees, weights, differ = [], [], [], False
+    squares, degrees, weights = [], [], []
     scales = scales or [1.0] * len(shares[0])
-    for here, there, every_here, every_there, scale in zip(*shares, *all_seeds, scales, strict=True):
-        differ |= not (paired and np.array_equal(here, there))
+    with_steps = paired and any(len(cell) > 1 for cell, scale in zip(shares[0], scales, strict=True) if scale)
+    for here, there, every_here, every_there, equal, scale in zip(
+        *shares, *all_seeds, same, scales, strict=True
+    ):
         if not scale:
             continue
-        if paired and len(here) > 1:
+        if with_steps:
             steps = here - there
             squares.append(float(((steps - steps.mean()) ** 2).sum()) / scale**2)
             degrees.append(len(steps) - 1)
@@ -240,8 +263,8 @@ def _noise(
             around = sum(((x - x.mean()) ** 2).sum() for x in (every_here, every_there))
             squares.append(float(around) / scale**2)
             degrees.append(len(every_here) + len(every_there) - 2)
-            weights.append(scale**2 * (1 / len(here) + 1 / len(there)))
-    if not differ:
+            weights.append(0.0 if equal else scale**2 * (1 / len(here) + 1 / len(there)))
+    if all(same):
         return 0.0, float(max(sum(degrees), 1))
     if not sum(degrees):
         if paired:

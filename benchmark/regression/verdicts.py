@@ -133,6 +133,7 @@ class Comparison:
         rules: what counted as a fall.
         value_changes: methods whose raw values, signs or model calls changed.
         differences: in what else the two differ, one line each.
+        repeat: the command that repeats the first failed result, where its file is known.
     """
 
     findings: tuple[Finding, ...]
@@ -142,6 +143,7 @@ class Comparison:
     rules: Rules = field(default_factory=Rules)
     value_changes: tuple[ValueChange, ...] = ()
     differences: tuple[str, ...] = ()
+    repeat: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:

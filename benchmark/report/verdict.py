@@ -83,7 +83,7 @@ def terminal_report(found: Comparison, *, everything: bool = False, gate: bool =
         for it in shown:
             grid.add_row(*(Text(printable(cell)) for cell in _cells(it)), style=_STYLES[it.verdict])
         parts.append(grid)
-    for title, lines in _lists(found):
+    for title, lines in _lists(found, gate=gate):
         parts.append(Text(f"{title}:", style="bold"))
         parts += [Text(printable(f"  {line}")) for line in _cut(lines)]
     style = ("bold green" if found.passed else "bold red") if gate else "bold"
@@ -231,20 +231,21 @@ def _sentence(it: Finding) -> str:
     )
 
 
-def _lists(found: Comparison) -> list[tuple[str, list[str]]]:
+def _lists(found: Comparison, *, gate: bool = True) -> list[tuple[str, list[str]]]:
+    """Return what else there is to say, by title; without a gate, there is nothing to mend."""
     lists = [
         ("Missing or failed", list(found.missing)),
-        ("What to do", _advice(found)),
+        ("What to do", _advice(found) if gate else []),
         ("Values changed", list(map(str, found.value_changes))),
         ("Version changed", [f"{name}: {there} → {here}" for name, there, here in found.versions]),
-        ("Not in the baseline", list(found.new)),
+        ("Not in the baseline" if gate else "Only now", list(found.new)),
         ("Differs besides", list(found.differences)),
     ]
     return [(title, lines) for title, lines in lists if lines]
 
 
 _ADVICE = {
-    "failed": "failed: 'plumbline repeat RUN/results/FILE.json' does it again and shows the traceback",
+    "failed": "failed: {repeat} does it again and shows the traceback",
     "timeout": "timeout: give it longer (plumbline run --timeout), or explain fewer samples (--explained)",
     "over-budget": "over-budget: let it ask for more of the model (plumbline run --budget)",
     "skipped": "skipped: the method says nothing about this model; if that is right, update the baseline",
@@ -261,7 +262,12 @@ def _status(it: Lost) -> str:
 
 
 def _advice(found: Comparison) -> list[str]:
-    return [line for begin, line in _ADVICE.items() if any(it.reason.startswith(begin) for it in found.lost)]
+    repeat = f"'{found.repeat}'" if found.repeat else "'plumbline repeat', with a file of the run's results/,"
+    return [
+        line.replace("{repeat}", repeat)
+        for begin, line in _ADVICE.items()
+        if any(it.reason.startswith(begin) for it in found.lost)
+    ]
 
 
 def _cut(lines: Sequence[str]) -> list[str]:

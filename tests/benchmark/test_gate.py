@@ -1,6 +1,7 @@
 """What a gate sees: errors in proportion, raw values, failures with their reasons, what else differs."""
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmark.models import pretrained
 from benchmark.regression import Rules, noise
 from benchmark.regression.values import COLUMNS
 from benchmark.request import Request
-from benchmark.store import FAILURES, one_line
+from benchmark.store import FAILURES, one_line, read_result
 from benchmark.suite import SUITES, plan
 
 SEEDS = ("data_seed", "train_seed", "method_seed")
@@ -132,6 +133,31 @@ def test_with_a_single_seed_the_relative_margin_does_not_hold():
     assert found.passed
 
 
+@pytest.mark.parametrize("n_seeds", [1, 3])
+@pytest.mark.parametrize("margin", [0.0, 0.01])
+def test_equal_numbers_are_unchanged_with_nine_digits(n_seeds, margin):
+    before = errors(level=0.1)
+    there = make_scores(np.vectorize(lambda value: float(f"{value:.9g}"))(before))
+    rules = Rules(rmse_margin=margin, rbo_margin=margin)
+    found = regression.compare(make_scores(before[:, :, :n_seeds]), there, rules)
+    assert {it.verdict for it in found.findings} == {"unchanged"}
+
+
+def test_a_scenario_with_one_seed_left_adds_no_noise_of_its_seeds():
+    before = errors((1, 8, 3), level=0.1, spread=0.5)
+    now = before + 0.0002 + 1e-5 * np.random.default_rng(0).standard_normal(before.shape)
+    run = make_scores(now)
+    left = run[(run["scenario"] != "case-0") | (run["data_seed"] == 0)]
+    widths = []
+    for table in (run, left):
+        (found,) = (
+            it for it in regression.compare(table, make_scores(before)).findings if it.metric == "rmse"
+        )
+        widths.append(found.high - found.low)
+        assert found.verdict == "worse, within the margin"
+    assert widths[1] < 2 * widths[0]
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_nothing_falls_more_often_than_promised(shared):
     # Heavy-tailed errors, a scenario that holds most of them: the t test alone would err twice as often.
@@ -200,6 +226,36 @@ def test_fewer_model_calls_are_told():
     found = regression.value_changes(make_values(few), make_values(many))
     assert [it.calls for it in found] == [(1000.0, 100.0)] * 3
     assert "model calls 1,000 → 100" in str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("lose", "told"),
+    [
+        (lambda rows: rows.assign(signed=np.nan), "no longer returns local attributions in 24 of 24"),
+        (lambda rows: rows.assign(modality=rows["modality"] + "!"), "other modalities in 24 of 24"),
+        (lambda rows: rows[rows["modality"] != "axial"], "other modalities in 24 of 24"),
+        (lambda rows: rows.iloc[:0], "no raw values now in 24 of 24"),
+        (lambda rows: rows.iloc[4:], "no raw values now in 1 of 24"),
+    ],
+)
+def test_what_is_known_on_one_side_only_is_a_change(lose, told):
+    scores = make_scores(errors())
+    there = make_values(scores).assign(targets="gradient", estimand="gradient", status="done")
+    mine = there["method"] == "m0"
+    here = pd.concat([lose(there[mine]), there[~mine]])
+    sides = [baseline.raw_values(table, scores) for table in (here, there)]
+    (found,) = regression.value_changes(*sides)
+    assert found.method == "m0"
+    assert told in str(found)
+    assert found.same_version
+    assert len(regression.value_changes(*sides[::-1])) == 1
+
+
+def test_model_calls_known_on_one_side_are_told_unless_a_table_never_held_them():
+    here, there = make_values(make_scores(errors(), calls=np.nan)), make_values(make_scores(errors()))
+    found = regression.value_changes(here, there)
+    assert ["model calls unknown now in 24 of 24" in str(it) for it in found] == [True] * 3
+    assert regression.value_changes(there, there.drop(columns="model_calls")) == ()
 
 
 def test_another_version_announces_other_values():
@@ -338,6 +394,45 @@ def test_every_status_says_what_to_do(monkeypatch, capsys, folder, status):
     assert f"{status}:" in out
 
 
+def test_failures_that_differ_in_digits_are_one_line():
+    there = make_scores(errors())
+    bad = there.index[there["method"] == "m1"]
+    run = there.copy()
+    run.loc[bad, ["status", "rmse"]] = ["failed", np.nan]
+    for place in bad:
+        run.loc[place, "error"] = f"KeyError: 'x{place}' at {hex(2**40 + place)}"
+    (line,) = regression.compare(run, there).missing
+    assert line.startswith(f"m1 on oracle: 24 × failed: KeyError: 'x{bad[0]}' at")
+    assert line.endswith("; others differ in digits)")
+    run.loc[bad[-1], "error"] = "ValueError: another kind"
+    assert len(regression.compare(run, there).missing) == 2
+
+
+def raises(model, samples, rng):
+    raise RuntimeError(f"broken at {rng.integers(1_000_000)}")
+
+
+def test_the_advice_names_the_file_of_the_first_failure(monkeypatch, capsys, tmp_path):
+    request = Request.from_options(
+        suite="smoke",
+        scenarios=["paper-F4", "graded"],
+        methods=["gradient"],
+        n_patients=300,
+        out=tmp_path / "run",
+        own_methods=[methods.as_method(raises, estimand="gradient")],
+    )
+    outcome = session.run(request)
+    outcome.scores.to_csv(tmp_path / "run" / "scores.csv", index=False)
+    good = outcome.scores[outcome.scores["status"] == "done"]
+    (tmp_path / "b").mkdir()
+    good.to_csv(tmp_path / "b" / "scores.csv", index=False)
+    words = ("check", tmp_path / "run", "--baseline", tmp_path / "b", "--summary", tmp_path / "s.md")
+    assert plumbline(monkeypatch, capsys, *words)[0] == 1
+    text = (tmp_path / "s.md").read_text(encoding="utf-8").replace("\\", "")
+    (named,) = re.findall(r"'plumbline repeat (\S+\.json)' does it again", text)
+    assert read_result(Path(named)).status == "failed"
+
+
 def _no_run(folder):
     return folder / "nowhere"
 
@@ -396,6 +491,18 @@ def test_a_run_that_is_none_says_what_to_do_and_the_summary_is_written(
     assert 'errors="1"' in files[1].read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("events", [("begin",), ("end", "begin", "result"), ("end", "begin", "stop")])
+@pytest.mark.parametrize("name", ["", "scores.csv"])
+def test_scores_of_an_earlier_run_do_not_pass_for_one_that_was_killed(folder, events, name):
+    log = folder / "run" / "log.jsonl"
+    log.write_text("".join(json.dumps({"event": event}) + "\n" for event in events))
+    with pytest.raises(ValueError, match=r"of an earlier run: .* The same command again goes on"):
+        baseline.read(folder / "run" / name)
+    with log.open("a") as file:
+        file.write('{"event": "begin"}\n{"event": "end"}\n')
+    assert len(baseline.read(folder / "run" / name).table)
+
+
 def test_a_missing_baseline_names_the_command_that_makes_it(monkeypatch, capsys, folder):
     words = ("check", folder / "run", "--baseline", folder / "none", "--summary", folder / "s.md")
     code, _, err = plumbline(monkeypatch, capsys, *words)
@@ -449,6 +556,21 @@ def test_compare_says_what_differs_besides_scores(monkeypatch, capsys, folder):
         assert line in out, line
     same = plumbline(monkeypatch, capsys, "compare", folder / "run", folder / "run")[1]
     assert "Differs besides" not in same
+
+
+@pytest.mark.parametrize("with_values", [True, False])
+def test_compare_tells_before_and_now_and_gives_no_advice(monkeypatch, capsys, folder, with_values):
+    for name, method in (("run", "m0"), ("flipped", "m2")):
+        table = pd.read_csv(folder / name / "scores.csv")
+        table[table["method"] != method].to_csv(folder / name / "scores.csv", index=False)
+        if not with_values:
+            (folder / name / "importances.csv").unlink()
+    code, out, _ = plumbline(monkeypatch, capsys, "compare", folder / "run", folder / "flipped")
+    assert code == 0
+    for word in ("baseline", "What to do", "Missing", "missing"):
+        assert word not in out
+    assert out.count("only before: method m2") == out.count("only now: method m0") == 1
+    assert ("the run before has no importances.csv" in " ".join(out.split())) is not with_values
 
 
 # ---- a network that comes with its weights

@@ -229,7 +229,7 @@ def test_changes_that_do_not_hurt_are_named():
         ),
         (
             lambda t: put(t, where(t, method="m1"), targets="shapley", estimand="shapley"),
-            "m1 on oracle: targets shapley, but gradient in the baseline",
+            "m1 on oracle: targets shapley, but gradient before",
         ),
     ],
 )

@@ -37,12 +37,12 @@ def draw_coalitions(n_players: int, budget: int, rng: np.random.Generator) -> tu
     sizes = np.arange(1, n_players // 2 + 1)
     # Pairs of complements; in the middle both are of the same size.
     is_middle = 2 * sizes == n_players
-    n_pairs = [comb(n_players, size) // (1 + middle) for size, middle in zip(sizes, is_middle, strict=True)]
+    n_pairs = [comb(n_players, size) // (2 if 2 * size == n_players else 1) for size in sizes.tolist()]
     kernel = (2 - is_middle) / (sizes * (n_players - sizes))
     if budget < min(_WORTH_DRAWING * n_players, 2 * sum(n_pairs)):
         sizes, n_pairs, kernel = sizes[:1], n_pairs[:1], kernel[:1]
     left, rows, weights = budget // 2, [], []
-    for turn, place in enumerate(np.argsort(n_pairs, kind="stable")):
+    for turn, place in enumerate(sorted(range(len(n_pairs)), key=n_pairs.__getitem__)):
         n = min(n_pairs[place], left // (len(sizes) - turn))
         left -= n
         rows.append(_different(n_players, int(sizes[place]), n, rng))

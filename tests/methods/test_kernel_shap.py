@@ -295,7 +295,7 @@ def test_more_coalitions_never_err_more_on_many_features(width, seed):
 
 @pytest.mark.parametrize("width", [10, 20, 40])
 def test_no_budget_is_ignored_where_it_helps(width):
-    """On average over games the error falls at each step, from the first budget that gets more than singles."""
+    """On average over games the error falls at each step, from the first budget with more than singles."""
     budgets = [2 * width, 5 * width, 6 * width, 8 * width - 2, 8 * width, 12 * width]
     errors = np.array(
         [
@@ -345,7 +345,10 @@ def test_coalitions_stay_within_the_budget_and_neither_empty_nor_full(n_players,
         assert len(rows) == 2 * n_players
 
 
-@pytest.mark.parametrize(("n_players", "budget"), [(6, 40), (12, 2072), (40, 2128), (40, 320), (13, 8190)])
+@pytest.mark.parametrize(
+    ("n_players", "budget"),
+    [(6, 40), (12, 2072), (40, 2128), (40, 320), (13, 8190), (67, 9000), (68, 9000), (300, 9000)],
+)
 def test_every_size_carries_the_kernels_weight(n_players, budget):
     """The weight of a size is ∝ 1 / (s · (players − s)), whether all of it is there or a part."""
     coalitions, weight = draw_coalitions(n_players, budget, np.random.default_rng(0))

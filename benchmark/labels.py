@@ -31,7 +31,8 @@ def labelled(name: str, values: Any) -> pd.Series | pd.DataFrame | None:
         told = "" if deep is None else f" of a {type(deep).__name__}"
         raise ValueError(
             f"The {name!r} must be a table of labelled vectors, one a row, to be matched by labels. Got a "
-            f"{type(values).__name__}{told} with labels further in; pass one DataFrame, or arrays in the same order."
+            f"{type(values).__name__}{told} with labels further in; pass one DataFrame, or arrays in the "
+            "same order."
         )
     rows = [row if isinstance(row, pd.Series) else pd.Series(row) for row in values]
     first = f"{name}[0]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,23 +10,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 
-def labelled(name: str, values: object) -> pd.Series | pd.DataFrame | None:
+def labelled(name: str, values: Any) -> pd.Series | pd.DataFrame | None:
     """Return values as a Series of one vector or a DataFrame of one a row; None if they have no labels.
 
-    Labelled are a Series, a DataFrame, a mapping from label to number, and a list of these, whose rows are
-    put into the order of the first.
+    Labelled are a Series, a DataFrame, a mapping from label to number, and a list of vectors of which some
+    are labelled; its rows are put into the order of the first.
 
     Raises:
-        ValueError: if the rows of a list do not have the same labels.
+        ValueError: if the rows of a list do not have the same labels, or labels stand deeper than in a list
+            of vectors, where numpy would drop them.
     """
     if isinstance(values, (pd.Series, pd.DataFrame)):
         return values
     if isinstance(values, Mapping):
         return pd.Series(dict(values))
-    if not isinstance(values, (list, tuple)):
+    if not _holds_labels(values):
         return None
-    if not any(isinstance(row, (pd.Series, Mapping)) for row in values):
-        return None
+    deep = next((row for row in values if isinstance(row, pd.DataFrame) or _holds_labels(row)), None)
+    if deep is not None or getattr(values, "ndim", 1) != 1:
+        told = "" if deep is None else f" of a {type(deep).__name__}"
+        raise ValueError(
+            f"The {name!r} must be a table of labelled vectors, one a row, to be matched by labels. Got a "
+            f"{type(values).__name__}{told} with labels further in; pass one DataFrame, or arrays in the "
+            "same order."
+        )
     rows = [row if isinstance(row, pd.Series) else pd.Series(row) for row in values]
     first = f"{name}[0]"
     matched = [matching(f"{name}[{place}]", row, first, rows[0]) for place, row in enumerate(rows)]
@@ -67,6 +74,30 @@ def matching(name: str, values: Any, other_name: str, other: Any) -> Any:
             rows = _places(name, mine.index, other_name, theirs.index, "row")
         mine = mine if rows is None else mine.iloc[rows]
     return mine
+
+
+def aligned(first_name: str, first: Any, /, **others: Any) -> list[Any]:
+    """Return the others, each matched with the first and with all others before it: see `matching`.
+
+    None stays None.
+    """
+    matched = {first_name: first}
+    for name, values in others.items():
+        found = values
+        for other_name, other in matched.items():
+            if found is not None and other is not None:
+                found = matching(name, found, other_name, other)
+        matched[name] = found
+    return list(matched.values())[1:]
+
+
+def _holds_labels(values: object) -> bool:
+    """Return whether a sequence holds anything with labels, at any depth; not what is itself labelled."""
+    if isinstance(values, np.ndarray):
+        items = values.flat if values.dtype == object else ()
+    else:
+        items = values if isinstance(values, Sequence) and not isinstance(values, (str, bytes)) else ()
+    return any(isinstance(it, (pd.Series, pd.DataFrame, Mapping)) or _holds_labels(it) for it in items)
 
 
 def _columns(values: pd.Series | pd.DataFrame) -> pd.Index:

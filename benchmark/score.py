@@ -5,9 +5,10 @@ axes broadcast. One vector gives a ``float``, a batch gives an array. An RBO mea
 its chance level: print :func:`rbo_chance` beside it.
 
 What has labels is matched by them: a ``Series`` or a mapping from modality to number is one vector, a
-``DataFrame`` one a row, with modalities as columns. Labels that do not match are refused. Where only one side
-has labels, places are taken to agree, which nothing can check. Results are in the order of the first
-argument.
+``DataFrame`` one a row, with modalities as columns. Labels that do not match are refused, and so are
+labels further in, as in a list of frames. All arguments with labels are matched with each other; those
+without are taken to have the places of the first that has some, which nothing can check. Results are in the
+order of the first argument.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.labels import labelled, matching
+from benchmark.labels import aligned, labelled, matching
 from benchmark.ties import TIE_TOLERANCE, Spans, tied_groups
 
 if TYPE_CHECKING:
@@ -197,10 +198,8 @@ def chance_corrected(score: ArrayLike, chance: ArrayLike, ceiling: ArrayLike = 1
     """
     table = labelled("score", score)
     value = np.asarray(score if table is None else table, dtype=float)
-    low, high = (
-        np.asarray(matching(name, bound, "score", score), dtype=float)
-        for name, bound in (("chance", chance), ("ceiling", ceiling))
-    )
+    bounds = aligned("score", score, chance=chance, ceiling=ceiling)
+    low, high = (np.asarray(bound, dtype=float) for bound in bounds)
     room = high - low
     defined = np.abs(room) > TIE_TOLERANCE
     part = (value - low) / np.where(defined, room, 1.0)
@@ -328,6 +327,8 @@ def _averaged_agreement(true: Spans, estimated: Spans, depth: int) -> Array:
 
 
 def _both_spans(truth: ArrayLike, estimate: ArrayLike, error: ArrayLike | None) -> tuple[Spans, Spans]:
+    # An error may bear labels where the truth has none: then it is matched with the estimate.
+    estimate, error = aligned("truth", truth, estimate=estimate, truth_standard_error=error)
     _, estimated = _pair(truth, estimate)
     spans = (*_truth_spans(truth, error), *tied_groups(estimated))
     first, last, estimated_first, estimated_last = np.broadcast_arrays(*spans)

@@ -92,7 +92,8 @@ class Attribution:
     Attributes:
         modalities: modality → raw importance, finite, not normalised; may be negative. All of the model's;
             none where a method targets ``pixels`` and says nothing about modalities.
-        features: modality → one raw value a fusion feature (or table column), where the method yields them.
+        features: modality → one raw value a fusion feature, where the method yields them; a method of level
+            ``input`` gives one a table column, or a part of the input that it masks: their number is its own.
         pixels: image modality → raw relevance ``[m, height, width]`` of the first m samples, finite, where
             the method yields it; the sign is of no account.
         interactions: two modality names, in the model's order → raw interaction, where the method yields it.
@@ -250,7 +251,7 @@ class Method:
     def _aggregate(self, model: FusionModel, samples: Samples | None, raw: object) -> Attribution:
         if isinstance(raw, Flagged):
             found = self._aggregate(model, samples, raw.values)
-            return replace(found, flags=(*found.flags, *raw.flags))
+            return replace(found, flags=(*found.flags, *self._flags(raw.flags)))
         if isinstance(raw, Attribution):
             return self._checked(model, raw, samples)
         named = self._read("values", by_name, raw)
@@ -302,6 +303,12 @@ class Method:
                     f"Method {self.name!r} must give standard errors of the model's modalities, finite and "
                     f"not negative. Got {error} for {name!r}."
                 )
+        for name, value in attribution.signed.items():
+            if name not in model.modalities or not np.isfinite(value):
+                raise ValueError(
+                    f"Method {self.name!r} must give finite signed means of the model's modalities. "
+                    f"Got {value} for {name!r}."
+                )
         for name, value in attribution.summary.items():
             if not np.isfinite(value):
                 raise ValueError(
@@ -322,6 +329,7 @@ class Method:
         }
         return replace(
             attribution,
+            flags=self._flags(attribution.flags),
             **{  # pyright: ignore[reportArgumentType]
                 kind: {
                     name: self._read(f"{kind} of {name!r}", read, value)
@@ -340,12 +348,27 @@ class Method:
                 f"of the model's features, or one value by name. Got {error} (its {what})."
             ) from None
 
+    def _flags(self, flags: Sequence[str]) -> tuple[str, ...]:
+        if not isinstance(flags, (tuple, list)) or not all(isinstance(flag, str) for flag in flags):
+            raise ValueError(
+                f"Method {self.name!r} must give its flags as a tuple of sentences. Got {flags!r}; "
+                'a single one is written ("…",).'
+            )
+        return tuple(flags)
+
     def _check_features(self, model: FusionModel, attribution: Attribution) -> None:
         for name, values in attribution.features.items():
             if name not in model.modalities or values.ndim != 1 or not np.isfinite(values).all():
                 raise ValueError(
                     f"Method {self.name!r} must give features of the model's modalities, finite, as an array "
                     f"of one axis each. Got shape {values.shape} for {name!r}: {values}."
+                )
+            width = model.groups[name].stop - model.groups[name].start
+            if self.level == "fusion" and len(values) != width:
+                raise ValueError(
+                    f"Method {self.name!r} must give one feature for each column of a modality in the fusion "
+                    f"vector, {width} for {name!r}. Got {len(values)}; a method that attributes to parts of "
+                    "the inputs declares level='input'."
                 )
 
     def _check_pixels(self, attribution: Attribution, samples: Samples | None) -> None:

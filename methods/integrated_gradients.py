@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from methods.api import Flagged, FusionModel, Method
@@ -19,8 +20,11 @@ from synthetic.types import Samples
 # Samples whose paths are in memory at a time. It decides which sample gets which draw, so it does not follow
 # the rows of a call.
 _BLOCK = 128
-# Standard errors of a sum of draws that are chance.
-_CHANCE = 3.0
+# How often chance alone takes a sum of draws further from its mean than what is allowed for: that of three
+# standard errors, were these known.
+_CHANCE = 0.0027
+# From fewer draws a standard error is too uncertain to tell a miss from chance.
+_TELLING = 5
 
 
 def integrated_gradients(
@@ -76,7 +80,8 @@ def expected_gradients(
 
     That is the mean of (x − r) · ∂p(target)/∂x at r + t(x − r) over random r and t (Erion et al. 2021),
     known as gradient SHAP. t is drawn once from each of as many equal parts of 0…1 as there are draws: the
-    mean stays the same and the error shrinks. A flag says what is missed of p(x) − mean p(r) beyond chance.
+    mean stays the same and the error shrinks. A flag says what is missed of p(x) − mean p(r) beyond chance,
+    by Student's t; fewer than five draws get none, as they cannot tell.
 
     Args:
         model: the model.
@@ -103,9 +108,13 @@ def expected_gradients(
         points = starts.addcmul_(way, (times / n_draws)[..., None])
         drawn = way * probability_slopes(model, points, target[rows])
         values.append(drawn.mean(1))
-        errors.append(drawn.sum(2).std(1, correction=0) / n_draws**0.5)
+        if n_draws >= _TELLING:
+            errors.append(drawn.sum(2).std(1) / n_draws**0.5)
     found = torch.cat(values)
-    return Flagged(found, flags(found.sum(1), _change(model, features, target), _CHANCE * torch.cat(errors)))
+    if n_draws < _TELLING:
+        return Flagged(found)
+    chance = float(stdtrit(n_draws - 1, 1 - _CHANCE / 2)) * torch.cat(errors)
+    return Flagged(found, flags(found.sum(1), _change(model, features, target), chance))
 
 
 def _change(model: FusionModel, features: Tensor, target: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def shapley_values(
         model: the model.
         samples: the samples to explain; their mean is the reference.
         rng: source of the drawn coalitions.
-        n_coalitions: model evaluations a sample; None for 8·d + 8192.
+        n_coalitions: model evaluations a sample; None for 8·d + 8192. Less than 5·d buy no more than 2·d do.
         selection: features that are kept for each sample, by least angle regression; None for all.
         n_samples: how many of the samples are explained: the first ones.
 

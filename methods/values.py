@@ -90,6 +90,14 @@ def _checked(found: np.ndarray) -> np.ndarray:
 
 
 def _of_tensor(value: Tensor) -> np.ndarray:
+    try:
+        return _plain(value)
+    except (RuntimeError, TypeError) as error:  # torch.masked, nested, and whatever else has no plain numbers
+        told = "nested tensor" if value.is_nested else type(value).__name__
+        raise NoNumbersError(f"a {told}, which becomes no array") from error
+
+
+def _plain(value: Tensor) -> np.ndarray:
     if value.is_complex() or value.is_meta:
         raise NoNumbersError(f"a tensor of type {value.dtype} on {value.device}")
     plain = value.detach()

@@ -119,6 +119,10 @@ def _s1_encoder(shape: tuple[int, ...]) -> nn.Sequential:
     )
 
 
+# Roundings between the darkest and the brightest pixel of what counts as a constant image.
+_CONSTANT = 32
+
+
 class _Standardised(nn.Module):
     """Takes the mean from each image and divides it by its standard deviation; a constant image is zeros.
 
@@ -129,8 +133,11 @@ class _Standardised(nn.Module):
         """Return images ``[n, channels, height, width]`` of mean 0 and standard deviation 1."""
         axes = (1, 2, 3)
         centred = images - images.mean(axes, keepdim=True)
-        # Not by the deviation, which is rounded: a picture of 0.1 throughout may have one of 1e-8, and be ±1.
-        constant = images.amax(axes, keepdim=True) == images.amin(axes, keepdim=True)
+        # A mean is a rounding or so off: of a range of a few roundings it would leave an offset like ±1. A
+        # step of 1/255 in a white picture has 30,000.
+        lowest, highest = images.amin(axes, keepdim=True), images.amax(axes, keepdim=True)
+        rounding = torch.finfo(images.dtype).eps * torch.maximum(lowest.abs(), highest.abs())
+        constant = highest - lowest <= _CONSTANT * rounding
         deviation = images.std(axes, keepdim=True).masked_fill(constant, 1)
         return (centred / deviation).masked_fill(constant, 0)
 

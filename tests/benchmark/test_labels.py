@@ -163,3 +163,63 @@ def test_what_is_labelled_but_no_numbers_is_refused():
         score.rmse({"axial": [1, 2], "labs": [3, 4]}, [1, 2])
     with pytest.raises(ValueError, match="The 'estimate' must hold one or more values"):
         score.normalise({})
+
+
+@settings(deadline=None, max_examples=8)
+@pytest.mark.parametrize(("function", "vectors"), [it.values for it in FUNCTIONS if len(it.values[1]) > 2])  # noqa: PD011 - no frame
+@given(data=st.data())
+def test_labels_are_matched_though_the_first_argument_has_none(function, vectors, data):
+    expected = function(**{key: VECTORS[key] for key in vectors})
+    given_ = {key: VECTORS[key] for key in vectors}
+    given_[vectors[1]] = pd.Series(VECTORS[vectors[1]], NAMES)
+    order = data.draw(st.permutations(range(4)))
+    given_[vectors[2]] = pd.Series(VECTORS[vectors[2]], NAMES).iloc[order]
+    np.testing.assert_allclose(function(**given_), expected)
+    given_[vectors[2]] = given_[vectors[2]].rename({"labs": "lab"})
+    with pytest.raises(ValueError, match=rf"'{vectors[2]}' must have the labels of the '{vectors[1]}'"):
+        function(**given_)
+
+
+def test_rows_of_errors_and_estimates_are_matched_where_there_is_one_truth():
+    rng = np.random.default_rng(0)
+    estimate, error = (
+        pd.DataFrame(scale * rng.random((3, 4)), columns=NAMES, index=["x", "y", "z"]) for scale in (1, 0.2)
+    )
+    for truth in (TRUTH, pd.Series(TRUTH, index=NAMES)):
+        np.testing.assert_array_equal(
+            score.rbo(truth, estimate, truth_standard_error=error.iloc[[2, 0, 1], ::-1]),
+            score.rbo(TRUTH, estimate.to_numpy(), truth_standard_error=error.to_numpy()),
+        )
+
+
+def in_an_object_array(*items):
+    found = np.empty(len(items), dtype=object)
+    found[:] = items
+    return found
+
+
+def test_an_object_array_of_vectors_is_a_list_of_them():
+    truth = pd.Series(TRUTH, index=NAMES)
+    for vector in (truth[::-1], dict(truth[::-1])):
+        assert score.rmse(truth, in_an_object_array(vector)).tolist() == [0]
+
+
+FRAME = pd.DataFrame([TRUTH, ESTIMATE], columns=NAMES)
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        pytest.param([FRAME, FRAME], id="list of frames"),
+        pytest.param((FRAME[NAMES[::-1]],), id="tuple of one frame"),
+        pytest.param([[FRAME.loc[0]], [FRAME.loc[1]]], id="lists of lists of series"),
+        pytest.param([[dict(FRAME.loc[0])]], id="list of a list of mappings"),
+        pytest.param(in_an_object_array(FRAME, None), id="object array of frames"),
+        pytest.param(in_an_object_array(FRAME.loc[0])[None], id="object array of two axes"),
+        pytest.param([in_an_object_array(FRAME.loc[0])], id="list of object arrays"),
+    ],
+)
+@pytest.mark.parametrize("key", ["truth", "estimate", "truth_standard_error"])
+def test_labels_further_in_are_refused(nested, key):
+    with pytest.raises(ValueError, match=rf"'{key}' must be a table of labelled vectors.*pass one DataFrame"):
+        score.rbo(**({"truth": TRUTH, "estimate": ESTIMATE} | {key: nested}))

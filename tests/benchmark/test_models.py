@@ -169,6 +169,19 @@ def test_a_constant_image_is_zeros_and_has_a_slope(value):
     assert images.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 0.999, 1000.0])
+@pytest.mark.parametrize("roundings", [0.5, 1, 4, 16])
+def test_a_range_of_a_few_roundings_is_constant(value, roundings):
+    noise = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    standardised = build("hybrid-s1").encoder[0]
+    eps = torch.finfo(torch.float32).eps
+    assert not standardised(value * (1 + roundings * eps * noise)).any()
+    # The faintest picture of 16 bits, in white, is a picture.
+    faint = standardised(value * (1 - (noise > 0.5) / 65535))
+    assert faint.mean((1, 2, 3)).abs().max() < 0.05
+    torch.testing.assert_close(faint.std((1, 2, 3)), torch.ones(3), atol=0.01, rtol=0)
+
+
 def test_the_compact_network_is_compact():
     network, published = build("hybrid"), build("hybrid-s1")
     assert n_parameters(network) < n_parameters(published) / 2

@@ -87,7 +87,7 @@ def test_a_mapping_is_ordered_and_made_of_plain_numbers(network, samples, rng):
 
 def test_an_attribution_keeps_its_features(network, samples, rng):
     given = Attribution(dict.fromkeys(reversed(NAMES), 1.0), {"axial": np.array([0.5, 0.5])})
-    result = method(given).attribute(network, samples, rng)
+    result = replace(method(given), level="input").attribute(network, samples, rng)
     assert tuple(result.modalities) == NAMES
     assert result.features["axial"].tolist() == [0.5, 0.5]
 
@@ -414,6 +414,52 @@ def test_values_by_name_find_their_modality(network, samples, rng, kind):
 def test_features_must_be_those_of_modalities(network, samples, rng, features):
     with pytest.raises(ValueError, match=r"'fake' must give features of the model's modalities, finite"):
         method(Attribution(NAMED, features=features)).attribute(network, samples, rng)
+
+
+def test_features_are_as_many_as_the_fusion_vector_has(network, samples, rng):
+    """What a method of the inputs attributes to is its own choice."""
+    width = network.groups["clinical"].stop - network.groups["clinical"].start
+    for n in (0, 1, width - 1, width + 1, 7 * width):
+        returned = Attribution(NAMED, features={"clinical": np.ones(n)})
+        with pytest.raises(
+            ValueError, match=rf"one feature for each column .* {width} for 'clinical'. Got {n};"
+        ):
+            method(returned).attribute(network, samples, rng)
+        found = replace(method(returned), level="input").attribute(network, samples, rng)
+        assert found.features["clinical"].shape == (n,)
+    assert method(Attribution(NAMED, features={"clinical": np.ones(width)})).attribute(network, samples, rng)
+
+
+@pytest.mark.parametrize("signed", [{"liver": 1.0}, {"axial": np.nan}, {"axial": 1.0, "history": -np.inf}])
+def test_signed_means_are_finite_and_of_modalities(network, samples, rng, signed):
+    with pytest.raises(ValueError, match="'fake' must give finite signed means of the model's modalities"):
+        method(Attribution(NAMED, signed=signed)).attribute(network, samples, rng)
+
+
+@pytest.mark.parametrize("flags", ["missing", "", None, 3, ("of note", 3), {"of note"}])
+def test_flags_are_sentences_never_letters(network, samples, rng, flags):
+    for returned in (Flagged(local(), flags), Flagged(NAMED, flags), Attribution(NAMED, flags=flags)):
+        with pytest.raises(ValueError, match=r"'fake' must give its flags as a tuple of sentences. Got"):
+            method(returned).attribute(network, samples, rng)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of (MaskedTensors|nested tensors):UserWarning")
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        (lambda x: torch.masked.masked_tensor(x, x > 0), "a MaskedTensor, which becomes no array"),
+        (lambda x: torch.nested.nested_tensor([*x]), "a nested tensor, which becomes no array"),
+        (
+            lambda x: torch.nested.nested_tensor([*x], layout=torch.jagged),
+            "a nested tensor, which becomes no array",
+        ),
+    ],
+)
+def test_tensors_without_plain_numbers_are_refused_as_all_else_is(network, samples, rng, kind, found):
+    values = torch.randn(40, D, generator=torch.Generator().manual_seed(0))
+    for returned in (kind(values), Attribution(NAMED, pixels={"axial": kind(values)})):
+        with pytest.raises(ValueError, match=rf"'fake' must return real numbers, .* Got {found}"):
+            method(returned).attribute(network, samples, rng)
 
 
 def test_flags_go_with_what_is_returned_and_with_what_is_made_of_it(network, samples, rng):

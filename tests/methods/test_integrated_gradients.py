@@ -125,6 +125,24 @@ def test_what_adds_up_carries_no_flag(kit, name, scale):
     assert methods.get(name).attribute(model, samples, np.random.default_rng(0)).flags == ()
 
 
+@pytest.mark.parametrize("n_draws", [1, 2, 3, 4, 5, 7, 10, 30])
+def test_few_draws_are_no_false_alarm(kit, n_draws):
+    """Expected gradients add up in the mean, whatever the draws."""
+    false = 0
+    for seed in range(40):
+        model = kit.network({"a": (3,), "b": (2,)}, seed=seed)
+        samples = kit.samples(model.shapes, n=50, seed=seed)
+        false += bool(expected_gradients(model, samples, np.random.default_rng(seed), n_draws=n_draws).flags)
+    assert false <= 2  # of 40
+
+
+@pytest.mark.parametrize("n_draws", [5, 30])
+def test_few_draws_see_a_jump(kit, rng, n_draws):
+    model = kit.table_model({"a": 1, "b": 2}, kit.head_binary(lambda x: step(x) + 0 * x[:, 2]))
+    samples = model.samples(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)))
+    assert expected_gradients(model, samples, rng, n_draws=n_draws).flags
+
+
 def test_a_part_that_jumps_is_flagged_by_what_it_is_of_all(kit, rng):
     """p = x₀ / 10 + [x₁ > 0] / 10 + 1 / 2: of |Δp| = .2 for x = (±1, ±1), the half is a jump."""
     p = lambda x: 0.45 + x[:, 0] / 10 + (x[:, 1] > 0).float() / 10  # noqa: E731

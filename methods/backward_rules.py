@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from methods.api import FusionModel, NotApplicableError
-from methods.autograd_graph import nodes
+from methods.autograd_graph import Step, nodes
 
 Kind = Literal["elementwise", "product", "joint", "linear"]
 Backward = Callable[[Tensor], Sequence[Tensor | None]]
@@ -53,7 +53,7 @@ _LEAVE_TORCH = frozenset(("numpy", "tolist", "array"))
 
 # What autograd calls the operations that relevance passes as slopes do: sums, copies, choices of entries …
 _LINEAR_NODES = """
-    _Ruled AccumulateGrad Add Sub Rsub Neg Sum Mean Alias Clone Copy ToCopy CopySlices CopyBackwards View
+    AccumulateGrad Add Sub Rsub Neg Sum Mean Alias Clone Copy ToCopy CopySlices CopyBackwards View
     UnsafeView ReshapeAlias Reshape AsStrided Expand Repeat RepeatInterleave T Transpose Permute Squeeze
     Unsqueeze Select Slice Split SplitWithSizes Unbind Cat Stack Index IndexSelect IndexAdd IndexPut
     IndexFill Gather Scatter ScatterAdd Take Flip Roll Rot90 ConstantPadNd Cumsum Diagonal Diag Tril Triu
@@ -64,7 +64,8 @@ _LINEAR_NODES = """
     ReflectionPad2D ReplicationPad1D ReplicationPad2D NativeBatchNorm
 """
 _PASSES = frozenset(_LINEAR_NODES.split())
-_SCALES = frozenset(("Mul", "Div"))  # where one factor alone depends on the features
+# Where one factor alone depends on the features, or the dividend.
+_SCALES = {"Mul": ((0,), (1,)), "Div": ((0,),)}
 _COMPARISONS = frozenset(("ge", "gt", "le", "lt", "greater", "greater_equal", "less", "less_equal"))
 _CASTS = frozenset(("to", "type", "type_as", "float", "double"))
 
@@ -125,13 +126,22 @@ def ruled_logits(model: FusionModel, features: Tensor, rule: Rule, *, linear: bo
             raise _hidden()
         found = logits.as_subclass(Tensor)
     if linear:
-        for name, n_inputs in nodes(found, features):
-            if name not in _PASSES and not (name in _SCALES and n_inputs == 1):
+        for step in nodes(found, features):
+            if not _is_linear(step):
                 raise NotApplicableError(
-                    f"has no rule for {name!r} in a classifier, an operation known by its slope alone "
+                    f"has no rule for {step.name!r} in a classifier, an operation known by its slope alone "
                     "(scripted, traced, or of a kind that is not known here)"
                 )
     return found
+
+
+def _is_linear(step: Step) -> bool:
+    """Return whether an operation without a rule is linear in what depends on the features, or chooses."""
+    if step.is_own:
+        return type(step.node) is _Ruled._backward_cls  # noqa: SLF001 # pyright: ignore[reportAttributeAccessIssue]
+    if getattr(step.node, "_saved_training", False):  # normalised by the statistics of what it is given
+        return False
+    return step.name in _PASSES or step.inputs in _SCALES.get(step.name, ())
 
 
 def _hidden() -> NotApplicableError:

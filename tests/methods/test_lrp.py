@@ -202,6 +202,15 @@ HIDING = {
     "traced division by the features": lambda x: NETWORK(DIVIDED[1](x)),
     "statistics of the batch": lambda x: NETWORK(nn.functional.batch_norm(x, None, None, training=True)),
     "statistics of a sample": lambda x: NETWORK(nn.functional.instance_norm(x[:, None])[:, 0]),
+    "detached": lambda x: NETWORK(x) + NETWORK(x.detach()),
+    "data": lambda x: NETWORK(x) * NETWORK(x.data).sigmoid(),
+    "without gradients": lambda x: NETWORK(x) + torch.no_grad()(NETWORK)(x),
+    "rounded": lambda x: NETWORK(x + (x.round() - x).detach()),
+    "places as numbers": lambda x: NETWORK(x + x.argmax(1, keepdim=True)),
+    "changed in place, detached": lambda x: (x.data.tanh_(), NETWORK(x))[1],
+    "changed in place, without gradients": lambda x: (torch.no_grad()(torch.tanh_)(x), NETWORK(x))[1],
+    "kept in a tensor": lambda x: NETWORK(x) + torch.zeros(len(x), 5).copy_(x.detach())[:, :2],
+    "as a number": lambda x: NETWORK(x) * x.mean().item(),
     "vmap": torch.vmap(NETWORK),
     "through numpy": through_numpy,
     "cumprod": lambda x: NETWORK[4](NETWORK[:3](x).cumprod(1)),
@@ -209,6 +218,12 @@ HIDING = {
     "a scripted product": lambda x: NETWORK(SQUARED(x)),
 }
 SHOWING = {
+    "detached for a mask": lambda x: NETWORK(x * (x.detach().abs() >= 0).to(x)),
+    "detached for its shape": lambda x: NETWORK(x + torch.zeros_like(x.detach()) + x.data.new_zeros(5)),
+    "a constant as large": lambda x: NETWORK(x + torch.zeros(1).to(x).expand_as(x)),
+    "entries in an order": lambda x: NETWORK(
+        torch.cat([x[:, :2], x[:, 2:]], 1).gather(1, (x.argsort(1).argsort(1) * 0 + torch.arange(5)))
+    ),
     "running statistics": lambda x: NETWORK(
         nn.functional.batch_norm(x, torch.zeros(5), torch.ones(5), eps=0.0)
     ),

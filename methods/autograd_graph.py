@@ -8,20 +8,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 
-def nodes(output: Tensor, leaf: Tensor) -> Iterator[tuple[str, int]]:
-    """Yield the operations on all ways from a leaf to an output, and by how many inputs each depends on it.
+@dataclass(frozen=True)
+class Step:
+    """One operation on the way from a leaf to an output.
+
+    Attributes:
+        node: of the graph.
+        name: ``Relu`` of ``ReluBackward0``; of a ``torch.autograd.Function``, whatever it computes, the name
+            of its node, ``CloneBackward``.
+        inputs: places of those inputs that depend on the leaf, in order.
+    """
+
+    node: Any
+    name: str
+    inputs: tuple[int, ...]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this is a ``torch.autograd.Function``, whose name says nothing."""
+        return isinstance(self.node, BackwardCFunction)
+
+    @property
+    def before(self) -> Iterator[Any]:
+        """Nodes of those inputs."""
+        return (self.node.next_functions[place][0] for place in self.inputs)
+
+
+def nodes(output: Tensor, leaf: Tensor) -> Iterator[Step]:
+    """Yield the operations on all ways from a leaf to an output, the output's first.
 
     Args:
         output: computed with gradients.
         leaf: a tensor that requires them and was computed from no other.
-
-    Yields:
-        Its name, as ``"Relu"`` of ``ReluBackward0``, and the number of inputs.
     """
     order, known, stack = [], set(), [output.grad_fn]
     while stack:
@@ -38,6 +63,8 @@ def nodes(output: Tensor, leaf: Tensor) -> Iterator[tuple[str, int]]:
         n_before = len(leads)
         leads |= {node for node in reversed(order) if any(it in leads for it, _ in node.next_functions)}
     for node in order:
-        n_inputs = sum(it in leads for it, _ in node.next_functions)
-        if n_inputs:
-            yield re.sub(r"Backward\d*$", "", type(node).__name__), n_inputs
+        inputs = tuple(place for place, (it, _) in enumerate(node.next_functions) if it in leads)
+        if inputs:
+            name = type(node).__name__
+            own = isinstance(node, BackwardCFunction)
+            yield Step(node, name if own else re.sub(r"Backward\d*$", "", name), inputs)

@@ -8,7 +8,7 @@ function or a formula. Nothing global is changed, no weights are held, and nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from methods.api import FusionModel, NotApplicableError
-from methods.autograd_graph import nodes
+from methods.autograd_graph import Step, nodes
 
 Kind = Literal["elementwise", "product", "joint", "linear"]
 Backward = Callable[[Tensor], Sequence[Tensor | None]]
@@ -53,7 +53,7 @@ _LEAVE_TORCH = frozenset(("numpy", "tolist", "array"))
 
 # What autograd calls the operations that relevance passes as slopes do: sums, copies, choices of entries …
 _LINEAR_NODES = """
-    _Ruled AccumulateGrad Add Sub Rsub Neg Sum Mean Alias Clone Copy ToCopy CopySlices CopyBackwards View
+    AccumulateGrad Add Sub Rsub Neg Sum Mean Alias Clone Copy ToCopy CopySlices CopyBackwards View
     UnsafeView ReshapeAlias Reshape AsStrided Expand Repeat RepeatInterleave T Transpose Permute Squeeze
     Unsqueeze Select Slice Split SplitWithSizes Unbind Cat Stack Index IndexSelect IndexAdd IndexPut
     IndexFill Gather Scatter ScatterAdd Take Flip Roll Rot90 ConstantPadNd Cumsum Diagonal Diag Tril Triu
@@ -64,9 +64,23 @@ _LINEAR_NODES = """
     ReflectionPad2D ReplicationPad1D ReplicationPad2D NativeBatchNorm
 """
 _PASSES = frozenset(_LINEAR_NODES.split())
-_SCALES = frozenset(("Mul", "Div"))  # where one factor alone depends on the features
+# Where one factor alone depends on the features, or the dividend.
+_SCALES = {"Mul": ((0,), (1,)), "Div": ((0,),)}
 _COMPARISONS = frozenset(("ge", "gt", "le", "lt", "greater", "greater_equal", "less", "less_equal"))
 _CASTS = frozenset(("to", "type", "type_as", "float", "double"))
+
+# Of these, an argument gives a shape, a type or a place, and no values: the first one, or all the others.
+_GIVE_NO_VALUES = """
+    zeros_like ones_like empty_like full_like rand_like randn_like randint_like new_zeros new_ones new_full
+    new_empty new_tensor new_empty_strided
+"""
+_FIRST_GIVES_NO_VALUES = frozenset(_GIVE_NO_VALUES.split())
+_FIRST_GIVES_THE_VALUES = _CASTS | frozenset(("expand_as", "view_as", "reshape_as"))
+_CHOICES = """
+    getitem gather index_select take take_along_dim scatter scatter_add scatter_reduce index_add index_put
+    index_fill
+"""
+_TAKE_PLACES = frozenset(_CHOICES.split())
 
 # Points of the Gauss–Legendre sum for operations that join their inputs smoothly.
 _POINTS = 32
@@ -125,13 +139,22 @@ def ruled_logits(model: FusionModel, features: Tensor, rule: Rule, *, linear: bo
             raise _hidden()
         found = logits.as_subclass(Tensor)
     if linear:
-        for name, n_inputs in nodes(found, features):
-            if name not in _PASSES and not (name in _SCALES and n_inputs == 1):
+        for step in nodes(found, features):
+            if not _is_linear(step):
                 raise NotApplicableError(
-                    f"has no rule for {name!r} in a classifier, an operation known by its slope alone "
+                    f"has no rule for {step.name!r} in a classifier, an operation known by its slope alone "
                     "(scripted, traced, or of a kind that is not known here)"
                 )
     return found
+
+
+def _is_linear(step: Step) -> bool:
+    """Return whether an operation without a rule is linear in what depends on the features, or chooses."""
+    if step.is_own:
+        return type(step.node) is _Ruled._backward_cls  # noqa: SLF001 # pyright: ignore[reportAttributeAccessIssue]
+    if getattr(step.node, "_saved_training", False):  # normalised by the statistics of what it is given
+        return False
+    return step.name in _PASSES or step.inputs in _SCALES.get(step.name, ())
 
 
 def _hidden() -> NotApplicableError:
@@ -215,6 +238,8 @@ def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:  # noqa: C901 - one b
     """Return a class of tensors that asks a rule at every operation on them."""
 
     class Watched(Tensor):
+        # Made of values of the features, and not in the graph.
+        is_detached = False
         # Of a truth value: the comparison that it answers, and what was compared.
         answers: tuple[Callable[..., Tensor], Tensor] | None = None
 
@@ -223,6 +248,17 @@ def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:  # noqa: C901 - one b
             cls, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
         ) -> Any:
             kwargs = kwargs or {}
+            if not linear:
+                return cls.passed(func, types, args, kwargs)
+            with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - to read what a tensor is asks itself
+                follow = _Detached(cls, func, args, kwargs)
+            result = cls.passed(func, types, args, kwargs)
+            with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001
+                follow.mark(result)
+            return result
+
+        @classmethod
+        def passed(cls, func: Any, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             name = getattr(func, "__name__", "").strip("_")
             if name in _LEAVE_TORCH:
                 raise _hidden()
@@ -264,6 +300,88 @@ def _watched(rule: Rule, *, linear: bool) -> type[Tensor]:  # noqa: C901 - one b
             return ruled.as_subclass(cls)
 
     return Watched
+
+
+class _Detached:
+    """What one call does with values of the features that are not in the graph: relevance passes them by.
+
+    Truth values may be made of them, and places of entries: what chooses has no slope. ``detach``, ``data``
+    and ``no_grad`` take more out of the graph, and a number made of it must not come back.
+
+    Args:
+        watched: the class of the tensors.
+        func: what is called.
+        args: its arguments.
+        kwargs: its named arguments.
+
+    Raises:
+        NotApplicableError: if a value leaves torch as a number, or is changed in place out of the graph.
+    """
+
+    def __init__(self, watched: Any, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self._watched = watched
+        name = getattr(func, "__name__", "")
+        self._name = name.strip("_").split(".")[0]
+        values = [*args, *kwargs.values()]
+        if self._name in _FIRST_GIVES_NO_VALUES:
+            values = values[1:]
+        elif self._name in _FIRST_GIVES_THE_VALUES:
+            values = values[:1]
+        given = [it for it in _watched_in(values, watched) if it.dtype != torch.bool]
+        self._detached = [it for it in given if it.is_detached]
+        self._in_graph = [it for it in given if it.requires_grad and not it.is_detached]
+        if (
+            self._name in ("item", "float")
+            and any(it.is_floating_point() for it in given)
+            and _is_number(func)
+        ):
+            raise _out_of_graph(self._name)
+        kept = torch.is_grad_enabled() or not self._in_graph
+        if (self._detached or not kept) and (_changes_in_place(func, args, kwargs)):
+            raise _out_of_graph(self._name)
+
+    def mark(self, result: Any) -> None:
+        """Note which results are not in the graph.
+
+        Raises:
+            NotApplicableError: if one is that was made of values that are not.
+        """
+        chooses = self._name in _TAKE_PLACES and not any(it.is_floating_point() for it in self._detached)
+        for tensor in _watched_in([result], self._watched):
+            if tensor.dtype == torch.bool:
+                continue
+            if self._detached and self._in_graph and not chooses:
+                raise _out_of_graph(self._name)
+            lost = self._in_graph and not tensor.requires_grad
+            if lost or (self._detached and not self._in_graph):
+                tensor.is_detached = True
+
+
+def _out_of_graph(name: str) -> NotApplicableError:
+    return NotApplicableError(
+        f"has no rule for values of the features that leave the graph and come back (detached, without "
+        f"gradients, or as numbers; at {name!r}) in a classifier"
+    )
+
+
+def _is_number(func: Any) -> bool:
+    """Return whether a function makes a number of a tensor, not a tensor of another type."""
+    return func.__name__ in ("item", "__float__")
+
+
+def _changes_in_place(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    if name in ("__setitem__", "detach_") or "out" in kwargs:
+        return True
+    return _is_in_place(func, _KINDS.get(name.strip("_"), "joint"), args, dict(kwargs))
+
+
+def _watched_in(value: Any, watched: Any) -> Iterator[Any]:
+    if isinstance(value, watched):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _watched_in(part, watched)
 
 
 @dataclass(frozen=True)
@@ -338,7 +456,7 @@ def _kind(name: str, seen: _Seen, *, linear: bool) -> Kind | None:
 
 
 def _is_in_place(func: Any, kind: Kind, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    name = func.__name__
+    name = getattr(func, "__name__", "")
     # Activations take "inplace" by position too, and no other truth value.
     by_option = kwargs.get("inplace", False) or (kind == "elementwise" and any(arg is True for arg in args))
     return by_option or name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))

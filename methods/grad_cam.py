@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from methods import evaluation
 from methods.api import PIXELS, Attribution, FusionModel, Method, NotApplicableError, SeparableModel
-from methods.autograd_graph import nodes
+from methods.autograd_graph import Step, nodes
 from methods.evaluation import chunks, encode, probabilities
 from methods.pixel_maps import N_MAPS, feature_slopes
 from synthetic.types import Samples
@@ -26,6 +26,11 @@ _LOSE_THE_PLACE = """
 """
 _LOST = frozenset(_LOSE_THE_PLACE.split())
 _CONVOLUTIONS = frozenset(("conv2d", "conv_transpose2d", "convolution"))
+# The same, as autograd calls it.
+_NODES_THAT_LOSE_IT = """
+    View UnsafeView ReshapeAlias Reshape Permute Transpose T Flip Roll Unfold Im2Col Mm Bmm Addmm
+"""
+_LOSING_NODES = frozenset(_NODES_THAT_LOSE_IT.split())
 
 
 def grad_cam(
@@ -79,16 +84,12 @@ def _maps(model: SeparableModel, name: str, value: Tensor, slopes: Tensor) -> np
         leaf = value[rows].detach().clone().requires_grad_()
         with torch.enable_grad(), watch:
             encoded = model.encode_modality(name, leaf)
-        made = [node for node, _ in nodes(encoded, leaf) if "Convolution" in node or "Graph" in node]
-        n_hidden = len(made) - watch.n_convolutions
-        if n_hidden > 0:
-            raise NotApplicableError(
-                f"needs to see the convolutions that image {name!r} passes: {n_hidden} of them are hidden "
-                "(scripted, traced or compiled layers)"
-            )
+        steps = list(nodes(encoded, leaf))
+        _check_convolutions(name, watch, steps)
         activation, gradient = _last(name, watch.found, encoded, slopes[rows])
+        _check_what_follows(name, watch, activation, steps)
         weights = gradient.mean((2, 3), keepdim=True)
-        small = (weights * activation).sum(1, keepdim=True).relu()
+        small = (weights * activation.detach()).sum(1, keepdim=True).relu()
         found.append(interpolate(small, tuple(value.shape[2:]), mode="bilinear", align_corners=False)[:, 0])
     return torch.cat(found).cpu().numpy()
 
@@ -101,17 +102,63 @@ def _last(name: str, maps: Sequence[Tensor], encoded: Tensor, slopes: Tensor) ->
         # One at a time: the way back is short to the last ones, and long to all of them.
         (gradient,) = torch.autograd.grad(encoded, activation, slopes, retain_graph=True, allow_unused=True)
         if gradient is not None:
-            return activation.detach(), gradient
+            return activation, gradient
     raise NotApplicableError(
         f"needs the result of a convolution that still has a place, more than one pixel high and wide, and "
         f"image {name!r} passes none"
     )
 
 
+def _check_convolutions(name: str, watch: _FeatureMaps, steps: Sequence[Step]) -> None:
+    """Raise a NotApplicableError if a convolution, or what may hold one, was not seen."""
+    # Scripted layers become one node of no name after a few runs.
+    may_hold = ("Convolution", "Graph", "CppFunction")
+    hidden = [step for step in steps if any(part in step.name for part in may_hold)]
+    n_hidden = sum(step.node not in watch.seen for step in hidden)
+    if n_hidden:
+        raise NotApplicableError(
+            f"needs to see the convolutions that image {name!r} passes: {n_hidden} of them are hidden "
+            "(scripted, traced or compiled layers)"
+        )
+
+
+def _check_what_follows(name: str, watch: _FeatureMaps, chosen: Tensor, steps: Sequence[Step]) -> None:
+    """Raise a NotApplicableError if something out of sight may have made later feature maps.
+
+    What is done to a map in sight either made another map or lost the place. Out of sight, it must be known
+    to lose the place.
+    """
+    maps = watch.maps()
+    # What the chosen map was made of: what is done there out of sight makes no later map.
+    earlier, stack = set(), [chosen.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is not None and node not in earlier:
+            earlier.add(node)
+            stack += [before for before, _ in node.next_functions]
+    for step in steps:
+        if step.node in earlier or step.node in watch.seen or _loses_the_place(step):
+            continue
+        if any(before in maps for before in step.before):
+            raise NotApplicableError(
+                f"needs to see what follows the convolutions that image {name!r} passes: {step.name!r} is "
+                "hidden, and may make later feature maps (scripted, traced or compiled layers)"
+            )
+
+
+def _loses_the_place(step: Step) -> bool:
+    if step.name in ("Mean", "Sum"):
+        # Over channels alone, places stay. Autograd saves −1 as 2⁶⁴ − 1.
+        dims = getattr(step.node, "_saved_dim", (-1,))
+        return any(dim in (2, 3) or dim % 2**64 >= 2**64 - 2 for dim in dims)
+    return step.name in _LOSING_NODES
+
+
 class _FeatureMaps(TorchFunctionMode):
     """Notes every tensor that comes from a convolution and still has a place, in the order of computation.
 
-    It sees functions of torch, whoever calls them: layers need not be known.
+    It sees functions of torch, whoever calls them: layers need not be known. It notes too which nodes of the
+    graph those functions made (``seen``): the others are of what ran out of sight.
 
     Args:
         n: samples in the pass.
@@ -120,7 +167,7 @@ class _FeatureMaps(TorchFunctionMode):
     def __init__(self, n: int) -> None:
         super().__init__()
         self.found: list[Tensor] = []
-        self.n_convolutions = 0
+        self.seen: set[Any] = set()
         self._n = n
         self._known: dict[int, Tensor] = {}  # it holds the tensors, so that no id is used twice
 
@@ -133,9 +180,13 @@ class _FeatureMaps(TorchFunctionMode):
     ) -> Any:
         """Call the function, and note its result where that is a feature map."""
         given = dict(kwargs or {})
+        inputs = list(_tensors([*args, *given.values()]))
+        bases = [tensor._base for tensor in inputs if tensor._base is not None]  # noqa: SLF001
+        before = {tensor.grad_fn for tensor in (*inputs, *bases)}  # now: a function may change them in place
         result = func(*args, **given)
         name = getattr(func, "__name__", "")
-        self.n_convolutions += "conv" in name
+        for tensor in (*_tensors(result), *inputs, *bases):
+            self._see(tensor.grad_fn, before)
         keeps = name in _CONVOLUTIONS or (
             name not in _LOST
             and any(id(tensor) in self._known for tensor in _tensors([*args, *given.values()]))
@@ -146,6 +197,19 @@ class _FeatureMaps(TorchFunctionMode):
                 self._known[id(tensor)] = tensor
                 self.found.append(tensor)
         return result
+
+    def maps(self) -> set[Any]:
+        """Return the nodes that made the feature maps, as they are at the end."""
+        return {tensor.grad_fn for tensor in self.found} - {None}
+
+    def _see(self, node: Any, before: set[Any]) -> None:
+        """Note a node that a function made, and those between it and the function's inputs."""
+        stack = [node]
+        while stack:
+            node = stack.pop()
+            if node is not None and node not in before and node not in self.seen:
+                self.seen.add(node)
+                stack += [it for it, _ in node.next_functions]
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

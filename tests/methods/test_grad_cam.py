@@ -189,3 +189,62 @@ def test_convolutions_out_of_sight_are_no_reason_to_take_earlier_maps(kit, sampl
             NotApplicableError, match=r"needs to see the convolutions .* 1 of them are hidden"
         ):
             grad_cam(Hiding(layer), samples, rng, n_maps=4)
+
+
+def out_of_sight(layer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # deprecated, and still in use
+        return torch.jit.script(layer), torch.jit.trace(layer, torch.zeros(2, 4, 8, 8))
+
+
+class Behind(nn.Module):
+    """Two convolutions, the second one perhaps out of sight, what follows, and another one of constants."""
+
+    def __init__(self, post, *, hide=False):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.first, second = nn.Conv2d(1, 4, 5, stride=3), nn.Conv2d(4, 4, 1)
+        self.weight = second.weight
+        self.second = out_of_sight(second)[0] if hide else second
+        self.post = post
+
+    def forward(self, value):
+        unrelated = nn.functional.conv2d(torch.ones(1, 4, 8, 8), self.weight).mean()
+        return self.post(self.second(self.first(value).relu())).mean((2, 3)) + 0 * unrelated
+
+
+class AndPlace(nn.Module):
+    def forward(self, value):
+        return value.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    "post", [nn.ReLU(), nn.MaxPool2d(2), nn.Sequential(nn.Tanh(), nn.AvgPool2d(2)), AndPlace()]
+)
+def test_what_follows_the_last_convolution_out_of_sight_is_no_reason_to_take_it(rng, post):
+    shown = OneEncoder(lambda: Behind(post))
+    assert grad_cam(shown, images(), rng).pixels["image"].shape == (6, 28, 28)
+    for hidden in out_of_sight(post):
+        with pytest.raises(NotApplicableError, match=r"needs to see (what follows )?the convolutions"):
+            grad_cam(OneEncoder(lambda layer=hidden: Behind(layer)), images(), rng)
+
+
+def test_another_convolution_does_not_stand_for_one_out_of_sight(rng):
+    with pytest.raises(NotApplicableError, match="1 of them are hidden"):
+        grad_cam(OneEncoder(lambda: Behind(nn.ReLU(), hide=True)), images(), rng)
+
+
+class Pooled(nn.Module):
+    def forward(self, value):
+        return value.mean((-2, -1), keepdim=True)
+
+
+def test_what_loses_the_place_out_of_sight_leaves_the_map(rng):
+    maps = [
+        grad_cam(OneEncoder(lambda layer=layer: Behind(layer)), images(), rng).pixels["image"]
+        for layer in (Pooled(), *out_of_sight(Pooled()))
+    ]
+    assert maps[0].any()
+    for other in maps[1:]:
+        np.testing.assert_allclose(other, maps[0], rtol=1e-5)

@@ -161,6 +161,14 @@ class Own(torch.autograd.Function):
         return gradient * (1 - ctx.saved_tensors[0].tanh() ** 2)
 
 
+class Clone(Own):
+    """What torch has a node of the same name for, which is linear."""
+
+
+def divided(x):
+    return torch.ones(1, 5) / (4.0 + x)
+
+
 def through_numpy(x):
     with torch.no_grad():
         part = torch.from_numpy(x.detach().numpy() ** 2)
@@ -179,6 +187,7 @@ def scripted(layer, how=torch.jit.script, *given):
 
 NETWORK = head(nn.ReLU(), nn.Tanh())
 CELLS, SQUARED = nn.GRU(1, 6, batch_first=True), scripted(squared)
+DIVIDED = scripted(divided), scripted(divided, torch.jit.trace, inputs())
 HIDING = {
     "scripted": scripted(NETWORK),
     "traced": scripted(NETWORK, torch.jit.trace, inputs()),
@@ -187,6 +196,21 @@ HIDING = {
     "scripted at the end": nn.Sequential(NETWORK[:4], scripted(NETWORK[4])),
     "one scripted activation": nn.Sequential(NETWORK[:3], scripted(NETWORK[3]), NETWORK[4]),
     "a function of its own": lambda x: NETWORK[4](Own.apply(NETWORK[:3](x))),
+    "a function of its own with a name of torch": lambda x: NETWORK[4](Clone.apply(NETWORK[:3](x))),
+    "division by the features": lambda x: NETWORK(torch.ops.aten.div.Tensor(torch.ones(1, 5), 4.0 + x)),
+    "scripted division by the features": lambda x: NETWORK(DIVIDED[0](x)),
+    "traced division by the features": lambda x: NETWORK(DIVIDED[1](x)),
+    "statistics of the batch": lambda x: NETWORK(nn.functional.batch_norm(x, None, None, training=True)),
+    "statistics of a sample": lambda x: NETWORK(nn.functional.instance_norm(x[:, None])[:, 0]),
+    "detached": lambda x: NETWORK(x) + NETWORK(x.detach()),
+    "data": lambda x: NETWORK(x) * NETWORK(x.data).sigmoid(),
+    "without gradients": lambda x: NETWORK(x) + torch.no_grad()(NETWORK)(x),
+    "rounded": lambda x: NETWORK(x + (x.round() - x).detach()),
+    "places as numbers": lambda x: NETWORK(x + x.argmax(1, keepdim=True)),
+    "changed in place, detached": lambda x: (x.data.tanh_(), NETWORK(x))[1],
+    "changed in place, without gradients": lambda x: (torch.no_grad()(torch.tanh_)(x), NETWORK(x))[1],
+    "kept in a tensor": lambda x: NETWORK(x) + torch.zeros(len(x), 5).copy_(x.detach())[:, :2],
+    "as a number": lambda x: NETWORK(x) * x.mean().item(),
     "vmap": torch.vmap(NETWORK),
     "through numpy": through_numpy,
     "cumprod": lambda x: NETWORK[4](NETWORK[:3](x).cumprod(1)),
@@ -194,6 +218,16 @@ HIDING = {
     "a scripted product": lambda x: NETWORK(SQUARED(x)),
 }
 SHOWING = {
+    "detached for a mask": lambda x: NETWORK(x * (x.detach().abs() >= 0).to(x)),
+    "detached for its shape": lambda x: NETWORK(x + torch.zeros_like(x.detach()) + x.data.new_zeros(5)),
+    "a constant as large": lambda x: NETWORK(x + torch.zeros(1).to(x).expand_as(x)),
+    "entries in an order": lambda x: NETWORK(
+        torch.cat([x[:, :2], x[:, 2:]], 1).gather(1, (x.argsort(1).argsort(1) * 0 + torch.arange(5)))
+    ),
+    "running statistics": lambda x: NETWORK(
+        nn.functional.batch_norm(x, torch.zeros(5), torch.ones(5), eps=0.0)
+    ),
+    "division of the features": lambda x: NETWORK(torch.ops.aten.div.Tensor(2 * x, torch.full((5,), 2.0))),
     "symbolically traced": torch.fx.symbolic_trace(NETWORK),
     "addmm": lambda x: NETWORK[1:](torch.addmm(NETWORK[0].bias, x, NETWORK[0].weight.T)),
     "einsum": lambda x: NETWORK[1:](torch.einsum("ni,oi->no", x, NETWORK[0].weight) + NETWORK[0].bias),

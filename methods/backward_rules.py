@@ -129,7 +129,8 @@ def ruled_logits(model: FusionModel, features: Tensor, rule: Rule, *, linear: bo
 
     Raises:
         NotApplicableError: if the classifier does not compute with torch functions on what it is given, or
-            an operation that needs a rule was out of sight.
+            an operation that needs a rule was out of sight, or (``linear``) values of the features come back
+            that had left the graph.
     """
     watched = _watched(rule, linear=linear)
     with torch.enable_grad():
@@ -330,14 +331,10 @@ class _Detached:
         given = [it for it in _watched_in(values, watched) if it.dtype != torch.bool]
         self._detached = [it for it in given if it.is_detached]
         self._in_graph = [it for it in given if it.requires_grad and not it.is_detached]
-        if (
-            self._name in ("item", "float")
-            and any(it.is_floating_point() for it in given)
-            and _is_number(func)
-        ):
+        if name in ("item", "__float__") and any(it.is_floating_point() for it in given):
             raise _out_of_graph(self._name)
         kept = torch.is_grad_enabled() or not self._in_graph
-        if (self._detached or not kept) and (_changes_in_place(func, args, kwargs)):
+        if (self._detached or not kept) and _changes_in_place(func, args, kwargs):
             raise _out_of_graph(self._name)
 
     def mark(self, result: Any) -> None:
@@ -362,11 +359,6 @@ def _out_of_graph(name: str) -> NotApplicableError:
         f"has no rule for values of the features that leave the graph and come back (detached, without "
         f"gradients, or as numbers; at {name!r}) in a classifier"
     )
-
-
-def _is_number(func: Any) -> bool:
-    """Return whether a function makes a number of a tensor, not a tensor of another type."""
-    return func.__name__ in ("item", "__float__")
 
 
 def _changes_in_place(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 import itertools
 from collections import Counter
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import factorial
 
 import numpy as np
@@ -67,6 +67,7 @@ def by_the_package(model, samples, **options):
         with torch.no_grad():
             return model.classify(torch.from_numpy(rows).float()).softmax(1)[:, 1].double().numpy()
 
+    np.random.seed(0)  # noqa: NPY002 - the package draws from it
     explainer = shap.KernelExplainer(predict, features.mean(0, keepdims=True), seed=0)
     return explainer.shap_values(features, silent=True, **options)
 
@@ -120,10 +121,10 @@ def test_selection_is_the_packages_up_to_its_sampling(kit, width):
         shapley_values(
             model, samples, np.random.default_rng(seed), n_coalitions=2 * width + 2048, selection=10
         ).numpy()
-        for seed in range(2)
+        for seed in range(5)
     ]
-    between = np.abs(ours[0] - ours[1]).mean()
-    assert np.abs(ours[0] - theirs).mean() < 1.5 * between
+    between = np.mean([np.abs(one - other).mean() for one, other in combinations(ours, 2)])
+    assert np.mean([np.abs(it - theirs).mean() for it in ours]) < 1.6 * between
     assert np.abs(ours[0]).mean(0).sum() == pytest.approx(np.abs(theirs).mean(0).sum(), rel=0.03)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from benchmark import models
 from benchmark.findings.contest import CONFIDENCE, Contest
+from benchmark.findings.lost import FLAGGED
 from benchmark.statistics import MARGIN
 
 _MOST_NAMED = 4
@@ -312,7 +313,7 @@ def warnings(fidelity: pd.DataFrame, facts: Mapping[str, int]) -> tuple[str, ...
 
     Args:
         fidelity: from ``table.fidelity``.
-        facts: status → how many results.
+        facts: status → how many results, of those that failed, were skipped or carry a flag.
     """
     found = []
     low = fidelity[~fidelity["counts"].astype(bool)] if len(fidelity) else fidelity
@@ -327,7 +328,10 @@ def warnings(fidelity: pd.DataFrame, facts: Mapping[str, int]) -> tuple[str, ...
         found.append(
             f"{len(low)} of {len(fidelity)} networks learnt too little and do not count: {_some(names)}."
         )
-    lost = {status: n for status, n in facts.items() if status not in ("done", "skipped") and n}
+    if n := facts.get(FLAGGED, 0):
+        what = "result is" if n == 1 else "results are"
+        found.append(f"{n} {what} scored though the method does not hold what it claims: see failures.")
+    lost = {status: n for status, n in facts.items() if status not in (FLAGGED, "skipped") and n}
     if lost:
         told = ", ".join(f"{n} {status}" for status, n in lost.items())
         n = sum(lost.values())

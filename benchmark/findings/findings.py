@@ -43,8 +43,9 @@ class Findings:
         shares: truth and mean estimate of every modality, from ``tables.read_shares``, against the gradient
             truth; no rows where the runs hold no importances.
         fidelity: from ``table.fidelity``, one row a network.
-        failures: one row a result that failed or was skipped: ``scenario``, ``images``, ``model``,
-            ``method``, seeds, ``status`` and ``reason``, empty where the run's folder does not say.
+        failures: one row a result that failed, carries a flag or was skipped: ``scenario``, ``images``,
+            ``model``, ``method``, seeds, ``status`` and ``reason``, empty where the run's folder does not
+            say.
         missing: ``missing.csv``: networks against the best possible, for every subset of modalities; networks
             of one modality as ``diagnosis_table.compared`` has them.
         balance: ``balance.csv``: share of each modality in data and networks.

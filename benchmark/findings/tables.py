@@ -23,7 +23,7 @@ _SEEDS = ("data_seed", "train_seed", "method_seed")
 _NUMBERS = ("rmse", "rmse_uniform", "rbo", "rbo_p90", "rbo_chance", "accuracy", "auroc", "r2")
 _NUMBERS += ("model_calls", "seconds", "learnt", "informative", "n_clipped", "all_zero", "n_modalities")
 _COLUMNS = {
-    "scores": (*_NAMES, *_SEEDS, "status", *_NUMBERS),
+    "scores": (*_NAMES, *_SEEDS, "status", "flags", *_NUMBERS),
     "parts": (*_NAMES, *_SEEDS, "status", "part", *_NUMBERS[:5], "learnt", "informative", "value", "truth"),
     "pixels": (
         *(*_NAMES, *_SEEDS, "status", "image", "average_precision", "relevance_mass", "relevance_rank"),
@@ -44,12 +44,12 @@ _COLUMNS = {
 _OPTIONAL = frozenset(
     (
         *("rbo_p90", "accuracy", "auroc", "r2", "model_calls", "seconds", "n_clipped", "all_zero"),
-        *("n_modalities", "only", "value", "truth"),
+        *("n_modalities", "only", "value", "truth", "flags"),
     )
 )
 """Columns that a table cut down to what a baseline needs may lack; they are empty then."""
 
-_TEXT = frozenset((*_NAMES, "status", "part", "image", "available", "only", "modality", "flag"))
+_TEXT = frozenset((*_NAMES, "status", "flags", "part", "image", "available", "only", "modality", "flag"))
 _CELL = {
     "scores": ("scenario", "images", "features", "model", "method", *_SEEDS, "estimand"),
     "parts": ("scenario", "images", "features", "model", "method", *_SEEDS, "estimand", "part"),

@@ -706,6 +706,20 @@ def test_reasons_of_failures_are_looked_up_in_the_results(runs, tmp_path):
     assert findings.read([run]).failures["reason"].tolist() == [""]
 
 
+def test_what_is_scored_with_a_flag_is_told_and_counts(runs, tmp_path):
+    scores = runs.scores(models=["oracle"], cases=["xor"], n_seeds=1)
+    scores["flags"] = np.where(scores["method"] == "alpha", "misses 40% of the difference", "")
+    scores.loc[scores["method"] == "beta", "status"] = "skipped"
+    found = findings.read([runs.write(tmp_path / "run", scores)])
+    assert found.failures[["method", "status", "reason"]].to_numpy().tolist() == [
+        ["alpha", "flagged", "misses 40% of the difference"],
+        ["beta", "skipped", ""],
+    ]
+    assert any(it.startswith("1 result is scored though") for it in found.warnings)
+    assert not any("missing" in it for it in found.warnings)
+    assert "alpha" in set(found.boards.board()["method"])
+
+
 def test_shares_are_means_over_seeds_of_networks_that_count(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "_ROWS_AT_A_TIME", 5)  # parts that end anywhere
     scores = runs.scores(models=["net"], cases=["xor"], methods={"alpha": "gradient"})

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 import traceback
-import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -31,10 +28,12 @@ from benchmark.store import CONTROL, Result, Status
 from benchmark.suite import Job, Stage
 from benchmark.training import Fidelity, fidelity, fit, input_shapes
 from methods import is_built_in
+from methods.admission import N_PROBED, admit
 from methods.api import Attribution, BudgetError, FusionModel, Method, NotApplicableError
 from synthetic.cache import load as load_cached
 from synthetic.cache import save as save_cached
 from synthetic.seeding import numpy_rng
+from synthetic.settings import own_settings
 from synthetic.types import Dataset, Modality, Samples, Truth
 
 logger = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ class Bench:
 
     Attributes:
         stage: data and model.
-        model: the trained network, or the oracle.
+        model: the trained network, or the oracle, as it was admitted.
         explain: the samples that methods get, as the model sees them.
         truth: estimand → truth; for controls and results, never for methods.
         learnt: fidelity of the model.
@@ -120,7 +119,7 @@ class Bench:
             elif limits.apart and sandbox.is_available():
                 said, status, error = self._attribute_apart(job, method, limits)
             else:
-                with _undisturbed():
+                with own_settings():
                     said = self._attribute(job, method, limits.budget)
             finer = self._finer(job, said, "" if method is None else method.estimand)
         except sandbox.SandboxTimeoutError as exception:
@@ -231,7 +230,7 @@ class Bench:
             fates = []
             for job, method in jobs:
                 try:
-                    with _undisturbed():
+                    with own_settings():
                         self._attribute(job, method, limits.budget)
                 except (Exception, SystemExit) as exception:  # noqa: BLE001 - a method may raise anything
                     fates.append([*_place(job, method), *_fate(exception)])
@@ -288,7 +287,7 @@ class Bench:
                         f"Its components asked for {calls:,} model calls together; its budget is {budget:,}."
                     )
             else:
-                samples = self.explain.take(slice(0, job.n_explained)).as_float()
+                samples = self.explain.take(slice(0, job.n_explained))
                 retrain = self._retraining(metered) if method.needs_training else None
                 attribution = method.attribute(metered, samples, self._rng(job), retrain=retrain)
                 calls, seconds = metered.model_calls, time.perf_counter() - start
@@ -306,8 +305,7 @@ class Bench:
             return tables
         few = self.explain.take(slice(0, 2)).as_float().inputs
         with torch.no_grad():
-            # Copies: a network may work in place, and what it returns is compared with what it got.
-            joint = self.model.encode({name: value.clone() for name, value in few.items()})
+            joint = self.model.encode(few)
         for name in tables:
             seen = joint[:, self.model.groups[name]]
             if seen.shape != few[name].shape or not torch.equal(seen, few[name]):
@@ -348,10 +346,11 @@ def set_up(
     else:
         (model, _, _), explain, test = _trained(stage, dataset.train), dataset.explain, dataset.test
     is_trained = stage.model != models.ORACLE and models.weights(stage.model) is None
+    admitted, _ = admit(model, explain.take(slice(0, N_PROBED)))
     truth = _truths(dataset)
     best = truth["bayes_accuracy"].summary if "bayes_accuracy" in truth else {}
     learnt = fidelity(
-        model,
+        admitted,
         test,
         scenario.decision(dataset.latents["test"].double()),
         chance=best.get("chance", max(scenario.labels.shares)),
@@ -362,10 +361,12 @@ def set_up(
     true_maps = None if stage.model == models.ORACLE else TrueMaps.of(dataset, scenario)
     is_network = stage.model != models.ORACLE
     train = dataset.train if keep_train and is_trained else None
-    diagnosis = _diagnosis(stage, model, test, truth) if with_diagnosis and is_network else {}
+    # A network of the project's own kind can be told what is missing, and says what it sees.
+    diagnosed = model if isinstance(model, FusionNetwork) else admitted
+    diagnosis = _diagnosis(stage, diagnosed, test, truth) if with_diagnosis and is_network else {}
     return Bench(
         stage,
-        model,
+        admitted,
         explain,
         telling,
         learnt,
@@ -435,22 +436,6 @@ def _trained(
         about = {"stage": repr(stage), "modalities": ", ".join(train.inputs), "seconds": f"{seconds:.4f}"}
         save_cached(key, network.state_dict(), about, folder=folder)
     return network, seconds, False
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Undo what a method may do to global state, so that it cannot change the results of the next one."""
-    dtype, grad, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
-    draws, numpy_draws = random.getstate(), np.random.get_state()  # noqa: NPY002 - others may use it
-    try:
-        with torch.random.fork_rng(devices=[]), np.errstate(), warnings.catch_warnings():
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)
-        torch.set_num_threads(threads)
-        random.setstate(draws)
-        np.random.set_state(numpy_draws)  # noqa: NPY002
 
 
 def no_result(job: Job, key: str, method: Method | None, status: Status, error: str) -> Result:

@@ -21,7 +21,7 @@ from benchmark.models.unimodal import UnimodalNetwork
 from benchmark.performance import Performance, performance
 from benchmark.training import classified, encoded, in_parts
 from methods.api import FusionModel
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 from synthetic.types import Samples, Truth
 
 DIAGNOSIS = "diagnosis"
@@ -53,7 +53,7 @@ def diagnose(
     """
     if test.labels is None:
         raise ValueError("The 'test' samples of a diagnosis must carry labels. Got none.")
-    with single_thread():
+    with own_settings(threads=1):
         features = encoded(model, test)
         rows = list(_available(model, features, test, truth)) if is_missing_aware(model) else []
         reliance = list(_reliance(model, features, test.labels, truth, rng))

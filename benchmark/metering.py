@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
 from methods.api import BudgetError, FusionModel, SeparableModel
+from methods.guard import MISSING
 
 
 def meter(
@@ -16,7 +18,7 @@ def meter(
     """Return a model to hand to a method; it can encode one modality alone if the given one can.
 
     Args:
-        model: what is to be explained.
+        model: what is to be explained; it was admitted.
         budget: model calls that the method may make; None for no limit.
         beside: another model of the same method, whose count and budget this one shares; None for its own.
     """
@@ -46,6 +48,8 @@ class MeteredModel:
 
     __slots__ = ("__model", "__tally", "groups", "modalities")
 
+    _is_admitted = True  # what it stands for was; trying it again would count
+
     def __init__(
         self, model: FusionModel, *, budget: int | None = None, beside: MeteredModel | None = None
     ) -> None:
@@ -53,6 +57,13 @@ class MeteredModel:
         self.__tally = _Tally(budget) if beside is None else beside.__tally  # noqa: SLF001 - its own kind
         self.modalities = tuple(model.modalities)
         self.groups = MappingProxyType(dict(model.groups))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(MISSING.format(name=name))
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return logits ``[n, classes]`` of inputs."""
+        return self.classify(self.encode(inputs))
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return fusion features ``[n, d]``."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
-
 from benchmark.metering import MeteredModel, meter
 from benchmark.suite import Stage
+from methods.admission import N_PROBED, admit
 from methods.api import FusionModel
 from synthetic.names import check_known
 from synthetic.types import Samples
@@ -65,11 +64,9 @@ class Retraining:
     def __trained(self, chosen: tuple[str, ...]) -> FusionModel:
         if chosen == tuple(self.__network.modalities):
             return self.__network
-        # The method may be in the middle of anything.
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            network, seconds, recalled = self.__fit(self.__stage, self.__train, chosen)
+        network, seconds, recalled = self.__fit(self.__stage, self.__train, chosen)
         self.__recalled += seconds if recalled else 0.0
-        return network
+        return admit(network, self.__train.take(slice(0, N_PROBED)))[0]
 
     @property
     def recalled_seconds(self) -> float:

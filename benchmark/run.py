@@ -16,7 +16,7 @@ from benchmark.recall import look_up
 from benchmark.store import Result, Store
 from benchmark.suite import Job, Stage
 from methods.api import Method
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def execute(task: Task) -> list[Result]:
     A method that raises, or returns what it must not, costs its own result only. Where the data or the
     model cannot be made, every job of the task fails with the reason.
     """
-    with single_thread():
+    with own_settings(threads=1):
         try:
             trains = any(method is not None and method.trains for _, _, method in task.jobs)
             diagnosed = any(job.method == DIAGNOSIS for job, _, _ in task.jobs)

@@ -29,7 +29,7 @@ from benchmark.suite import Job, is_own_function
 from benchmark.terminal import find_own_modules, terminal
 from synthetic.cache_limit import cache_limit
 from synthetic.names import printable
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 
 EXIT_FAILED = 1
 
@@ -210,7 +210,7 @@ def repeat(
             "there, or run it as --method module:function."
         )
     method = None if without else methods.get(job.method)
-    with single_thread():
+    with own_settings(threads=1):
         try:
             bench = set_up(job.stage, None if data_root is None else str(data_root))
             again = bench.run(job, earlier.key, method)

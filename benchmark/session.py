@@ -23,6 +23,7 @@ from methods.api import Method
 from synthetic import Scenario
 from synthetic import images as sources
 from synthetic.names import check_known
+from synthetic.settings import own_settings
 
 _SUITE, _SUITE_OF_PIXELS = "smoke", "pixels"
 
@@ -142,6 +143,7 @@ def _check_portable(request: Request) -> None:
             ) from error
 
 
+@own_settings()
 def evaluate(
     function: Callable[..., object] | Method,
     *,

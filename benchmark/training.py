@@ -15,8 +15,9 @@ from benchmark.models import FusionNetwork, TrainingPlan
 from benchmark.performance import performance
 from methods.api import FusionModel
 from methods.evaluation import encode
+from methods.guard import class_logits
 from synthetic.seeding import derive_seed, torch_rng
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 from synthetic.types import Samples, as_float
 
 _AT_ONCE = 1024
@@ -74,7 +75,7 @@ def fit(
         raise ValueError(
             f"The labels of the 'train' samples must be below 'n_classes' ({n_classes}). Got {n_seen - 1}."
         )
-    with single_thread(), torch.random.fork_rng(devices=[]):
+    with own_settings(threads=1):
         torch.manual_seed(derive_seed("training", name, seed))
         network = models.build(name, input_shapes(train), n_classes=n_classes)
         plan = plan or models.plan(name)
@@ -178,7 +179,7 @@ def _loss(network: nn.Module, samples: Samples, generator: torch.Generator | Non
     if generator is None and hasattr(network, "validation_loss"):
         return cast("FusionNetwork", network).validation_loss(inputs, labels)
     model = cast("FusionModel", network)
-    return nn.functional.cross_entropy(model.classify(model.encode(inputs)), labels)
+    return nn.functional.cross_entropy(class_logits(model.classify(model.encode(inputs))), labels)
 
 
 def fidelity(
@@ -199,7 +200,7 @@ def fidelity(
     labels = test.labels
     if labels is None:
         raise ValueError("The 'test' samples must carry labels. Got none.")
-    with single_thread():
+    with own_settings(threads=1):
         logits = model_logits(model, test).double()
     found = performance(logits, labels)
     if logits.shape[1] == 2:

@@ -15,9 +15,12 @@ import numpy as np
 from torch import Tensor
 
 import synthetic
-from methods.guard import guarded
+from methods.admission import admit
+from methods.errors import BudgetError as BudgetError  # noqa: PLC0414 - it is found here
+from methods.errors import NotApplicableError
 from methods.values import NoNumbersError, as_number, as_numbers, by_name
 from synthetic.options import with_options
+from synthetic.settings import own_settings
 from synthetic.types import Samples
 
 Aggregation = Literal["mean_absolute", "absolute_mean"]
@@ -71,18 +74,6 @@ class Retrain(Protocol):
     def __call__(self, modalities: Sequence[str]) -> FusionModel:
         """Return a network trained on some of the modalities; its ``encode`` wants these and no others."""
         ...
-
-
-class NotApplicableError(Exception):
-    """A method cannot say anything about this model or these samples, and that is no mistake.
-
-    Raise it with the reason (``"needs an image"``, ``"enumerates 2^n subsets: at most 10 modalities"``): the
-    result counts as skipped, not as failed.
-    """
-
-
-class BudgetError(Exception):
-    """A method asked for more model calls than it was given; the harness raises it."""
 
 
 @dataclass(frozen=True)
@@ -209,16 +200,19 @@ class Method:
     ) -> Attribution:
         """Run the method on a model and samples.
 
+        The model and the samples come in by one door (`methods.admission`), and the caller's settings of
+        torch and NumPy neither matter nor change.
+
         Args:
-            model: in evaluation mode. It gets copies of what the method hands it: what it does in place
-                changes nothing here.
-            samples: float32 inputs; labels only matter to methods that declare them.
+            model: what is to be explained. It is called on copies, in evaluation mode.
+            samples: what it is explained on; labels only matter to methods that declare them.
             rng: source of all randomness.
             retrain: trains the model anew on some modalities; only for methods that declare it.
 
         Raises:
-            ValueError: if the method needs labels and the samples carry none, or what it returns has the
-                wrong shape, names other modalities, or is not finite.
+            ValueError: if the model or the samples are refused at the door, the method needs labels and the
+                samples carry none, or what it returns has the wrong shape, names other modalities, or is not
+                finite.
             NotApplicableError: if the method needs to train networks, and this model cannot be trained.
         """
         if self.needs_labels and samples.labels is None:
@@ -228,8 +222,12 @@ class Method:
             )
         if self.needs_training and retrain is None:
             raise NotApplicableError("trains networks anew, and this model cannot be trained")
-        model = guarded(model)
-        given = samples if self.needs_labels else samples.without_labels()
+        with own_settings():
+            return self._attribute(*admit(model, samples), rng, retrain)
+
+    def _attribute(
+        self, model: FusionModel, samples: Samples, rng: np.random.Generator, retrain: Retrain | None
+    ) -> Attribution:
         if self.components:
             children = rng.spawn(len(self.components))
             return self.combine(
@@ -239,7 +237,10 @@ class Method:
                     for component, child in zip(self.components, children, strict=True)
                 },
             )
-        extra = {"retrain": lambda names: guarded(retrain(names))} if self.needs_training and retrain else {}
+        given = samples if self.needs_labels else samples.without_labels()
+        extra = {}
+        if self.needs_training and retrain is not None:
+            extra["retrain"] = lambda names: admit(retrain(names), given)[0]
         return self._aggregate(model, samples, self.function(model, given, rng, **extra, **self.options))
 
     def combine(self, model: FusionModel, parts: Mapping[str, Attribution]) -> Attribution:

@@ -15,6 +15,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,8 +87,7 @@ class Term:
                 f"The 'coefficients' of a Term must be one a feature ({len(self.features)}), or one number. "
                 f"Got {len(self.coefficients)}."
             )
-        numbers = torch.tensor([self.weight, self.offset, *self.slopes], dtype=torch.float64)
-        if not bool(torch.isfinite(numbers).all()):
+        if not np.isfinite(np.array([self.weight, self.offset, *self.slopes], dtype=np.float64)).all():
             raise ValueError(
                 f"The 'weight', 'offset' and 'coefficients' of a Term must be finite. "
                 f"Got {self.weight!r}, {self.offset!r} and {self.coefficients!r}."

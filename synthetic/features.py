@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from synthetic.cache import cache_folder, content_key, load, save
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +89,7 @@ def latent_features(
     key = content_key("features", VERSION, kind, n_features, *recipe, repr(train.shape), train.tobytes())
     folder = None if cache is False else cache_folder() / "features" if cache is True else Path(cache)
 
-    # Inference mode off also means gradients on, whatever the caller has set.
-    with single_thread(), torch.random.fork_rng(devices=[]), torch.inference_mode(mode=False):
+    with own_settings(threads=1):
         entry = load(key, folder=folder) if folder else None
         if entry:
             fitted, _ = entry

@@ -13,6 +13,7 @@ from synthetic.images import SPLITS, Split
 from synthetic.law import Population
 from synthetic.scenario import Scenario
 from synthetic.seeding import numpy_rng
+from synthetic.settings import own_settings
 from synthetic.truth import Truths
 from synthetic.types import Dataset, Samples
 
@@ -47,6 +48,7 @@ def _truths(scenario: Scenario, scans: tuple[Population, ...]) -> Truths:
     return Truths(scenario.decision, scenario.law(scans), scenario.labels, missing=scenario.missing_rules)
 
 
+@own_settings()
 def generate(
     scenario: Scenario, *, seed: int = 0, n: int | None = None, data_root: Path | str | None = None
 ) -> Dataset:

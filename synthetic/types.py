@@ -56,8 +56,8 @@ class Samples:
     """Inputs of n patients, one tensor a modality, and their labels where they may be seen.
 
     Attributes:
-        inputs: modality name → image ``[n, 1, height, width]`` (uint8 in 0…255, or floating in 0…1) or
-            table ``[n, columns]`` (floating). All finite.
+        inputs: modality name → image ``[n, channels, height, width]`` (uint8 in 0…255, or floating in 0…1)
+            or table ``[n, columns]`` (numbers of any kind). All finite.
         labels: class indices ``[n]`` (int64), or None where labels are withheld.
     """
 
@@ -78,8 +78,13 @@ class Samples:
                     f"Input {name!r} must be a table [n, columns] or an image [n, channels, height, width]. "
                     f"Got shape {tuple(value.shape)}."
                 )
-            if value.dtype != torch.uint8 and not value.is_floating_point():
-                raise ValueError(f"Input {name!r} must be uint8 or floating point. Got {value.dtype}.")
+            if value.is_complex():
+                raise ValueError(f"Input {name!r} must hold real numbers. Got {value.dtype}; take its parts.")
+            if value.ndim == 4 and value.dtype != torch.uint8 and not value.is_floating_point():
+                raise ValueError(
+                    f"Input {name!r}, images, must be uint8 in 0…255 or floating point in 0…1. "
+                    f"Got {value.dtype}; scale it to 0…1."
+                )
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
                 n_bad = int((~torch.isfinite(value)).sum())
                 raise ValueError(
@@ -116,7 +121,7 @@ class Samples:
         return Samples({name: value[rows] for name, value in self.inputs.items()}, labels)
 
     def as_float(self) -> Samples:
-        """Return a copy with float32 inputs: uint8 images become 0…1. It shares no memory with these."""
+        """Return a copy with float32 inputs, see `as_float`. It shares no memory and no graph with these."""
         labels = None if self.labels is None else self.labels.clone()
         return Samples({name: as_float(value) for name, value in self.inputs.items()}, labels)
 
@@ -133,9 +138,9 @@ class Samples:
 
 
 def as_float(value: Tensor) -> Tensor:
-    """Return a float32 copy of an input; uint8 images are divided by 255."""
-    copy = value.to(torch.float32, copy=True)
-    return copy.div_(255.0) if value.dtype == torch.uint8 else copy
+    """Return a float32 copy of an input, outside any graph; images in uint8 are divided by 255."""
+    copy = value.detach().to(torch.float32, copy=True)
+    return copy.div_(255.0) if value.dtype == torch.uint8 and value.ndim == 4 else copy
 
 
 @dataclass(frozen=True, eq=False)

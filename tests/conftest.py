@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 
 # The same examples in every run of `make test`: a change is judged by what it does, not by what was drawn.
 # `make test-all` draws others each time.
@@ -35,7 +35,7 @@ def cache_of_this_run(tmp_path_factory):
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Run torch on one thread: for models this small, two only wait for each other."""
-    with single_thread():
+    with own_settings(threads=1):
         yield
 
 

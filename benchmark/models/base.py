@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from methods.guard import class_logits
+
 Present = Mapping[str, Tensor]
 """Modality → which samples have it, a bool tensor ``[n]``; a modality that is not named is always there."""
 
@@ -96,11 +98,11 @@ class FusionNetwork(nn.Module):
             present: which samples have a modality.
         """
         del generator  # nothing here is random
-        return nn.functional.cross_entropy(self(inputs, present), labels)
+        return nn.functional.cross_entropy(class_logits(self(inputs, present)), labels)
 
     def validation_loss(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         """Return what chooses the epoch, on samples that are not trained on; nothing in it is random."""
-        return nn.functional.cross_entropy(self(inputs), labels)
+        return nn.functional.cross_entropy(class_logits(self(inputs)), labels)
 
     def training_stages(self) -> Iterator[FusionNetwork]:
         """Yield the networks to be trained one after another; the last is this one."""

@@ -24,8 +24,11 @@ from torch import Tensor, nn
 from benchmark.models import registry
 from benchmark.models.architecture import Architecture
 from benchmark.models.base import FusionNetwork
+from methods.admission import admit
 from methods.api import FusionModel, NotApplicableError, SeparableModel
-from synthetic.threads import single_thread
+from methods.guard import class_logits
+from synthetic.settings import own_settings
+from synthetic.types import Samples
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -126,26 +129,23 @@ def inputs_of(shapes: Shapes, *, n: int = _N, seed: int = 0) -> dict[str, Tensor
     }
 
 
-def check_protocol(given: Candidate) -> None:
-    """The groups cover the fusion vector in order, and classify(encode(inputs)) are the logits."""
+def check_door(given: Candidate) -> None:
+    """A method may be handed it: see `methods.admission`, whose words these are."""
     for what, shapes in given.kinds.items():
         network, inputs = given.build(shapes), inputs_of(shapes)
+        try:
+            admitted, _ = admit(network, Samples(inputs))
+        except ValueError as error:
+            told = str(error).replace("The model must", f"Model {given.model.name!r} must", 1)
+            raise CheckError(f"{told} This was on {what}.") from error
         with torch.no_grad():
-            features = network.encode(inputs)
-            logits = network.classify(features)
-            direct = network(inputs)
-        covered = [column for name in network.modalities for column in range(10**6)[network.groups[name]]]
-        if features.ndim != 2 or len(features) != _N or covered != list(range(features.shape[1])):
+            logits = admitted.classify(admitted.encode(inputs))
+            direct = class_logits(network(inputs)) if _can_be_called(network) else logits
+        if logits.shape[1] != given.n_classes:
             raise given.broken(
-                "have groups that cover its fusion vector in the order of its modalities",
-                f"On {what}, features {tuple(features.shape)} have the groups {dict(network.groups)}",
-                "Give each modality a slice of columns, one after another",
-            )
-        if logits.shape != (_N, given.n_classes) or not bool(logits.isfinite().all()):
-            raise given.broken(
-                f"return finite logits of shape ({_N}, {given.n_classes})",
-                f"On {what} it returned {tuple(logits.shape)}, finite: {bool(logits.isfinite().all())}",
-                "Return one logit a class, before softmax",
+                f"return one logit for each of {given.n_classes} classes",
+                f"On {what} it returned {logits.shape[1]}",
+                "Return one logit a class, before softmax; of two classes, a single one will do",
             )
         if not torch.allclose(direct, logits, atol=1e-5, rtol=1e-5):
             raise given.broken(
@@ -155,47 +155,8 @@ def check_protocol(given: Candidate) -> None:
             )
 
 
-def check_separable(given: Candidate) -> None:
-    """What encode_modality returns are the columns of encode; a network need not have it."""
-    for what, shapes in given.kinds.items():
-        network, inputs = given.build(shapes), inputs_of(shapes)
-        if not isinstance(network, SeparableModel):
-            raise NotApplicableError("encodes all modalities together")
-        with torch.no_grad():
-            features = network.encode(inputs)
-            for name, columns in network.groups.items():
-                alone = network.encode_modality(name, inputs[name])
-                if not torch.allclose(alone, features[:, columns], atol=1e-5, rtol=1e-5):
-                    raise given.broken(
-                        "encode a modality alone as beside the others",
-                        f"On {what}, encode_modality({name!r}, …) and encode differ",
-                        "Take encode_modality out where an encoding depends on other modalities",
-                    )
-
-
-def check_samples_apart(given: Candidate) -> None:
-    """In evaluation mode a sample's logits do not depend on the others, and a batch of one works."""
-    for what, shapes in given.kinds.items():
-        network, inputs = given.build(shapes), inputs_of(shapes)
-        with torch.no_grad():
-            together = network(inputs)
-            alone = torch.cat(
-                [network({name: value[row : row + 1] for name, value in inputs.items()}) for row in range(_N)]
-            )
-            again = network(inputs)
-        gap = float((together - alone).abs().max())
-        if not gap < 1e-4:
-            raise given.broken(
-                "treat each sample alone in evaluation mode",
-                f"On {what}, logits differ by {gap:.3g} from those of batches of one",
-                "Use no statistics of the batch in evaluation mode",
-            )
-        if not torch.equal(together, again):
-            raise given.broken(
-                "say the same twice in evaluation mode",
-                f"On {what}, two equal calls differ",
-                "Draw nothing at random in evaluation mode",
-            )
+def _can_be_called(network: nn.Module) -> bool:
+    return type(network).forward is not nn.Module.forward
 
 
 def check_inputs_untouched(given: Candidate) -> None:
@@ -352,9 +313,8 @@ def _loss(
     network: FusionNetwork, inputs: dict[str, Tensor], labels: Tensor, present: dict[str, Tensor] | None
 ) -> Tensor:
     if not hasattr(network, "training_loss"):
-        return nn.functional.cross_entropy(
-            cast("FusionModel", network).classify(network.encode(inputs)), labels
-        )
+        logits = cast("FusionModel", network).classify(network.encode(inputs))
+        return nn.functional.cross_entropy(class_logits(logits), labels)
     generator = torch.Generator().manual_seed(0)
     if present is None:
         return network.training_loss(inputs, labels, generator)
@@ -365,7 +325,7 @@ def _apart(check: Check) -> Check:
     """Return a check that leaves threads and the global generator as they were."""
 
     def run(given: Candidate) -> None:
-        with single_thread(), torch.random.fork_rng(devices=[]):
+        with own_settings(threads=1):
             check(given)
 
     run.__name__, run.__doc__ = check.__name__, check.__doc__
@@ -376,9 +336,7 @@ CHECKS: tuple[Check, ...] = tuple(
     _apart(check)
     for check in (
         check_inputs_untouched,  # first: the others ask twice
-        check_protocol,
-        check_separable,
-        check_samples_apart,
+        check_door,
         check_gradients,
         check_missing,
         check_state,

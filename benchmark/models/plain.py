@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmark.models.base import FusionNetwork
+from methods.guard import class_logits
 
 
 class PlainNetwork(FusionNetwork):
@@ -55,9 +56,7 @@ class PlainNetwork(FusionNetwork):
         inputs = [
             features[:, columns].unflatten(1, self.shapes[name]) for name, columns in self.groups.items()
         ]
-        logits = self.network(*inputs)
-        if logits.ndim == 2 and logits.shape[1] == 1 and self.n_classes == 2:
-            logits = nn.functional.pad(logits, (1, 0))
+        logits = class_logits(self.network(*inputs))
         if logits.shape != (len(features), self.n_classes):
             raise ValueError(
                 f"The network must return logits of shape ({len(features)}, {self.n_classes}). "

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import wraps
 
 import numpy as np
-import torch
 
 from methods import api
 from methods.api import Attribution, FusionModel, Method, NotApplicableError
 from methods.checks.network import Case, retrain
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 
 Check = Callable[[Method], None]
 
@@ -34,29 +31,12 @@ def broken(method: Method, rule: str, found: str, advice: str) -> CheckError:
     return CheckError(f"Method {method.name!r} must {rule}. {found}. {advice}.")
 
 
-@contextmanager
-def restored() -> Iterator[None]:
-    """Put global state back: what a method does to it reaches neither the next call nor the caller."""
-    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    draws, numpy_draws = random.getstate(), np.random.get_state()  # noqa: NPY002 - others may use it
-    try:
-        with single_thread(), torch.random.fork_rng(devices=[]), np.errstate():
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)
-        torch.use_deterministic_algorithms(deterministic)
-        random.setstate(draws)
-        np.random.set_state(numpy_draws)  # noqa: NPY002
-
-
 def rule(function: Check) -> Check:
     """Return a check that puts global state back, whatever the method did to it."""
 
     @wraps(function)
     def check(method: Method) -> None:
-        with restored():
+        with own_settings(threads=1):
             function(method)
 
     return check
@@ -71,7 +51,7 @@ def attribute(
         CheckError: if it raises; the message says what it was to explain.
         NotApplicableError: if the method does not apply there.
     """
-    with restored():
+    with own_settings(threads=1):
         own = case.copy()
         return attribute_as_it_is(method, own.model, own, seed=seed, what=what)
 

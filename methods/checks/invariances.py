@@ -16,12 +16,12 @@ from methods.checks.calling import (
     broken,
     elsewhere,
     farthest,
-    restored,
     rule,
     said,
     shares,
 )
 from methods.checks.network import N_USUAL, USUAL, Bare, Case, Rearranged, usual
+from synthetic.settings import own_settings
 from synthetic.types import Samples
 
 SAME_WITHIN_NOISE = 0.05
@@ -36,7 +36,7 @@ def check_draws_from_rng_alone(method: Method) -> None:
     """The global generators of Python, NumPy and torch are neither moved nor read."""
 
     def run(global_seed: int) -> tuple[dict[str, object], bool]:
-        with restored():
+        with own_settings(threads=1):
             random.seed(global_seed)
             np.random.seed(global_seed)  # noqa: NPY002 - the generator that must not matter
             torch.manual_seed(global_seed)

@@ -25,7 +25,7 @@ import synthetic
 from benchmark import suite
 from benchmark.bench import set_up
 from benchmark.score import pooled_rmse, rbo, rmse
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 
 ESTIMANDS = ("gradient", "permutation", "total_effect", "shapley", "sage")
 CHEAP = ("gradient", "permutation", "permutation(unit=modality)")
@@ -141,7 +141,7 @@ def main() -> None:
         table = pd.read_csv(options.table)
     else:
         root = None if options.data_root is None else str(options.data_root)
-        with single_thread():
+        with own_settings(threads=1):
             table = pd.DataFrame(measure(root, (*CHEAP, *OWN, *LABEL_FREE)))
         if options.table is not None:
             table.to_csv(options.table, index=False)

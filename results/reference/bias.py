@@ -19,7 +19,7 @@ from benchmark.bench import Bench, set_up
 from benchmark.score import normalise
 from methods.evaluation import encode
 from methods.gradient import local_gradients
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 
 
 def shares(values) -> str:
@@ -85,7 +85,7 @@ def main() -> None:
         n_seeds=options.seed + 1,
     )
     root = None if options.data_root is None else str(options.data_root)
-    with single_thread():
+    with own_settings(threads=1):
         for case, measure in (
             ("paper-F0", gradients),
             ("paper-F6", gradients),

@@ -21,7 +21,7 @@ from benchmark import models
 from benchmark import suite as suites
 from benchmark.training import TrainingPlan, fit
 from synthetic import Scenario, Table, Term
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 from synthetic.types import Samples
 
 BASE = {"samples": 1000, "features": 10, "modalities": 4, "pixels": 28}
@@ -108,7 +108,7 @@ def scenario(n_modalities: int, n_features: int) -> Scenario:
 def main() -> None:
     """Print the tables."""
     os.environ["PLUMBLINE_CACHE_LIMIT"] = "0"  # what is recalled takes no time
-    with single_thread():
+    with own_settings(threads=1):
         for key, sizes in GRID.items():
             print(
                 f"\n| method | seconds at {' / '.join(map(str, sizes))} {key} | exponent |\n|---|---:|---:|"

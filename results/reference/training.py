@@ -28,7 +28,7 @@ import synthetic
 from benchmark import models, training
 from benchmark.models import FusionNetwork, TrainingPlan
 from synthetic.seeding import derive_seed, torch_rng
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 from synthetic.types import Samples
 
 CASE, N_PATIENTS, N_SHORT = "paper-F6", 16_000, 1_600
@@ -67,7 +67,7 @@ def plain_fit(name: str, train: Samples, *, seed: int, plan: TrainingPlan | None
     if train.labels is None:
         raise ValueError("The 'train' samples must carry labels. Got none.")
     plan = plan or models.plan(name)
-    with single_thread(), torch.random.fork_rng(devices=[]):
+    with own_settings(threads=1):
         torch.manual_seed(derive_seed("training", name, seed))
         model = models.get(name)
         shapes, n_classes = training.input_shapes(train), int(train.labels.max()) + 1

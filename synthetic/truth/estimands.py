@@ -14,7 +14,7 @@ from synthetic.labels import Labels
 from synthetic.law import LatentLaw
 from synthetic.missing import Missing
 from synthetic.names import check_known
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 from synthetic.truth import features, storage
 from synthetic.truth.classes import ClassGame, class_game
 from synthetic.truth.cuts import Cuts, cut, label_entropy
@@ -99,7 +99,8 @@ class Truths(Mapping[str, Truth]):
         """Return the truth of an estimand."""
         check_known("estimand", estimand, MEANINGS)
         if estimand not in self._found:
-            self._found[estimand] = self._recall(estimand) or self._work_out(estimand)
+            with own_settings(threads=1):
+                self._found[estimand] = self._recall(estimand) or self._work_out(estimand)
         return self._found[estimand]
 
     @cached_property
@@ -110,7 +111,7 @@ class Truths(Mapping[str, Truth]):
     @cached_property
     def cuts(self) -> Cuts:
         """Where F is cut into classes, in replicates."""
-        with single_thread():
+        with own_settings(threads=1):
             return cut(self.reduction, self.labels, self.precision.seed)
 
     @property
@@ -119,8 +120,7 @@ class Truths(Mapping[str, Truth]):
         return self.cuts.thresholds
 
     def _work_out(self, estimand: str) -> Truth:
-        with single_thread():
-            truth = _WORK[estimand](self)
+        truth = _WORK[estimand](self)
         largest = max(truth.standard_error.values())
         if largest > _COARSE:
             logger.warning(

@@ -284,7 +284,14 @@ def test_a_summary_must_be_finite(network, samples, rng):
 
 class Retrained:
     def __init__(self, names):
-        self.names = tuple(names)
+        self.names = self.modalities = tuple(names)
+        self.groups = {name: slice(place, place + 1) for place, name in enumerate(self.names)}
+
+    def encode(self, inputs):
+        return torch.stack([inputs[name].flatten(1)[:, 0] for name in self.names], dim=1)
+
+    def classify(self, features):
+        return features.sum(1)
 
 
 def test_training_is_given_to_those_only_who_declare_it(network, samples, rng):

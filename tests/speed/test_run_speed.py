@@ -9,7 +9,7 @@ from benchmark import session, suite
 from benchmark.bench import Limits, set_up
 from benchmark.recall import look_up
 from benchmark.request import Request
-from synthetic.threads import single_thread
+from synthetic.settings import own_settings
 
 CASES = ("paper-F1", "paper-F4")
 
@@ -47,7 +47,7 @@ def test_overhead_of_the_harness(benchmark, fresh, harness):
 
     def bare(asked):
         jobs = list(look_up(asked.jobs(), None))
-        with single_thread():
+        with own_settings(threads=1):
             for stage, found in itertools.groupby(jobs, key=lambda row: row[0].stage):
                 bench = set_up(stage)
                 for job, key, method, _ in found:

@@ -10,16 +10,17 @@ import functools
 import importlib.util
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import cloudpickle
+
 from benchmark.executors import WorkerDiedError
+from benchmark.parcels import lies_here, packed
 from benchmark.recall import code_fingerprint
 from synthetic import medmnist
 from synthetic.cache import cache_folder, replacing
@@ -64,7 +65,7 @@ class ClusterExecutor(Executor):
         """Hand a call to the cluster and return its outcome as a future."""
         outcome: Future[T] = Future()
         try:
-            call = _dumps((fn, args, kwargs))
+            call = packed((fn, args, kwargs), by_value=lies_here)
         except Exception as error:
             raise ClusterError(
                 f"A method cannot be sent to the workers ({type(error).__name__}: {error})."
@@ -120,7 +121,7 @@ def connect(address: str) -> ClusterExecutor:
             another version of Plumbline.
     """
     if importlib.util.find_spec("distributed") is None:
-        raise ClusterError("--cluster needs Dask. Install it with: pip install dask distributed cloudpickle.")
+        raise ClusterError("--cluster needs Dask. Install it with: pip install dask distributed.")
     kind, _, rest = address.partition(":")
     if kind == "local":
         if not rest.isdecimal() or int(rest) < 1:
@@ -212,7 +213,6 @@ def _check_code(there: str, here: str, worker: str) -> None:
 
 def _call(call: bytes, code: str) -> Any:
     """Do a task on a worker."""
-    import cloudpickle  # noqa: PLC0415 - comes with Dask
     from distributed import get_worker  # noqa: PLC0415
 
     _check_code(code_fingerprint(), code, get_worker().address)
@@ -226,41 +226,6 @@ def _call(call: bytes, code: str) -> Any:
                 "must lie in the current folder, or in a package that is installed on the workers."
             ) from error
         return fn(*args, **kwargs)
-
-
-def _dumps(call: object) -> bytes:
-    """Return a call as bytes; functions of a user's own modules go by value, since no worker has them."""
-    import cloudpickle  # noqa: PLC0415 - comes with Dask
-
-    # Each once: a module may be loaded under several names.
-    own = {id(module): module for module in list(sys.modules.values()) if _is_users(module)}.values()
-    known = cloudpickle.list_registry_pickle_by_value()
-    registered = [module for module in own if module.__name__ not in known]
-    for module in registered:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        return cloudpickle.dumps(call)
-    finally:
-        for module in registered:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _is_users(module: ModuleType) -> bool:
-    """Return whether a module lies in the current folder, which workers need not have."""
-    file = getattr(module, "__file__", None)
-    top = module.__name__.partition(".")[0]
-    if not file or not file.startswith(os.sep) or top in sys.stdlib_module_names or top in _PRESENT:
-        return False
-    return _lies_in(file, Path.cwd())
-
-
-_PRESENT = ("synthetic", "methods", "benchmark", "__main__")
-
-
-@functools.cache
-def _lies_in(file: str, folder: Path) -> bool:
-    path = Path(file).resolve()
-    return folder.resolve() in path.parents and "site-packages" not in path.parts
 
 
 def _pass_on(inner: Future[Any], outcome: Future[Any]) -> None:

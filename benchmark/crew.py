@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Generic, TypeVar
 
-from benchmark.executors import WorkerDiedError
+from benchmark.executors import WorkerDiedError, how_it_died
 
 T = TypeVar("T")
 Answer = TypeVar("Answer")
@@ -51,20 +51,21 @@ class Crew(Generic[T, Answer]):
             if not running:
                 return
             was_alone = len(running) == 1
-            lost = []
+            lost, how = [], ""
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 task = running.pop(future)
                 try:
                     yield task, future.result()
                 except WorkerDiedError as error:  # the executor knows which task it was
                     yield task, error
-                except BrokenProcessPool:
+                except BrokenProcessPool as error:
                     lost.append(task)
+                    how = how_it_died(error)
             if lost:
                 lost += running.values()  # they were in the same pool
                 running.clear()
                 if was_alone or self._renew is None:
-                    yield from ((task, WorkerDiedError()) for task in lost)
+                    yield from ((task, WorkerDiedError(how)) for task in lost)
                 else:
                     suspects.extend(lost)
                 self._replace()

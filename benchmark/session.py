@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
@@ -16,6 +15,7 @@ from benchmark import executors
 from benchmark import run as runner
 from benchmark.events import LOG, Event, Log
 from benchmark.outcome import Outcome, show, write
+from benchmark.parcels import has_no_name, packed
 from benchmark.request import Request
 from benchmark.store import Store
 from benchmark.suite import Stage
@@ -135,11 +135,11 @@ def _check_portable(request: Request) -> None:
     """Raise a ValueError for a method that cannot be sent to a worker process."""
     for method in (*map(methods.get, request.method_names), *request.own_methods):
         try:
-            pickle.dumps(method)
+            packed(method, by_value=has_no_name)
         except Exception as error:
             raise ValueError(
                 f"Method {method.name!r} cannot be sent to worker processes ({error}). "
-                "Use one worker (--workers 1), or a function at the top level of a module."
+                "Use one worker (--workers 1, workers=1), or let the function hold nothing of that kind."
             ) from error
 
 
@@ -168,7 +168,8 @@ def evaluate(
         images: image source.
         data_root: folder with the OrganMNIST files.
         n_seeds: instead of the suite's.
-        workers: processes; a function that cannot be pickled (a lambda) needs 1.
+        workers: processes. A function of a notebook or a script goes to them by value; the script needs no
+            ``if __name__ == "__main__"``.
         out: folder for results; ``results/runs/evaluate-…`` by default.
 
     Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ from benchmark import (
     scenario_commands,
 )
 from benchmark import suite as suites
+from benchmark.streams import make_lenient
 from benchmark.terminal import terminal
 from synthetic.names import printable
 
@@ -87,6 +89,7 @@ _USAGE_ERROR: type[Exception] = next(
 
 def main() -> None:
     """Run the command; wrong input is one clear line and exit code 2, never a traceback."""
+    make_lenient()
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
@@ -104,6 +107,8 @@ def main() -> None:
         code = EXIT_USAGE
     if code == EXIT_INTERRUPTED:
         typer.echo("Interrupted. Results so far are kept; the same command goes on from here.", err=True)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     raise SystemExit(code)
 
 

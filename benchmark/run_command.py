@@ -132,8 +132,8 @@ def run(
             watch(event)
 
         outcome = session.run(request, workers=n_workers, cluster=cluster, command=command, watch=remember)
+    folder = write(outcome, request, command=command)  # first: a terminal may be gone, or show no more
     show(outcome, request, console)
-    folder = write(outcome, request, command=command)
     seconds = time.perf_counter() - start
     console.print(printable(f"Files: {folder}"), markup=False, soft_wrap=True)
     console.print(f"{len(outcome.results)} results in {seconds:.0f} s", style="dim")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import selectors
 import signal
 import sys
 import threading
@@ -48,8 +48,7 @@ def apart(work: Callable[[], Any], *, timeout: float | None = None) -> Any:
         SandboxError: if it raised, ended its process, or was killed.
     """
     # What is still in a buffer would be written twice.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     reader, writer = os.pipe()
     start = time.monotonic()
     child, status = 0, 0
@@ -113,11 +112,16 @@ def _answer(work: Callable[[], Any], writer: int) -> NoReturn:
             data = json.dumps(["error", "".join(traceback.format_exception(error))]).encode()
         while data:
             data = data[os.write(writer, data) :]
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         code = 0
     finally:
         os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a process without a terminal may have none
+            stream.flush()
 
 
 def _end_with_parent(parent: int) -> None:
@@ -129,14 +133,15 @@ def _end_with_parent(parent: int) -> None:
 def _read(reader: int, child: int, deadline: float | None) -> tuple[bytes, bool]:
     """Return all that the child writes until it closes or ends, and whether it did before the deadline."""
     parts, size = [], 0
+    waiting = selectors.PollSelector()  # select.select knows the first 1,024 open files only
+    waiting.register(reader, selectors.EVENT_READ)
     while True:
         if size > _LARGEST:
             raise SandboxError(f"Its answer is larger than {_LARGEST >> 20} MiB.")
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             return b"", False
-        ready, _, _ = select.select([reader], [], [], _POLL if left is None else min(left, _POLL))
-        if not ready:
+        if not waiting.select(_POLL if left is None else min(left, _POLL)):
             if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 break  # what the child started may keep the pipe open after it
             continue

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import IO, cast
 
 import pandas as pd
 from rich.console import Console
@@ -18,6 +20,7 @@ from benchmark.outcome import Outcome, show, write
 from benchmark.parcels import has_no_name, packed
 from benchmark.request import Request
 from benchmark.store import Store
+from benchmark.streams import Lenient
 from benchmark.suite import Stage
 from methods.api import Method
 from synthetic import Scenario
@@ -203,5 +206,5 @@ def evaluate(
     )
     outcome = run(request, workers=workers)
     write(outcome, request, command=f"benchmark.evaluate({method.name}, suite={suite!r})")
-    show(outcome, request, Console(width=140))
+    show(outcome, request, Console(width=140, file=cast("IO[str]", Lenient(sys.stdout))))
     return outcome.pixels if method.estimand == methods.PIXELS else outcome.leaderboard

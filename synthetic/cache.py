@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -44,10 +45,22 @@ def cache_folder() -> Path:
     """Return the folder for everything Plumbline caches; it need not exist yet.
 
     The environment variable ``PLUMBLINE_CACHE`` where it is set, otherwise the user's cache folder of the
-    operating system.
+    operating system, or where the user has no home, as in containers, one among the temporary files.
     """
     chosen = os.environ.get("PLUMBLINE_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("plumbline"))
+    if chosen:
+        return path_of_user(chosen)
+    try:
+        place = Path(platformdirs.user_cache_dir("plumbline"))
+    except RuntimeError:
+        place = Path("~")
+    # Without a home platformdirs raises, or returns a folder that is named "~".
+    return place if place.is_absolute() else Path(tempfile.gettempdir()) / f"plumbline-{os.getuid()}"
+
+
+def path_of_user(text: str | Path) -> Path:
+    """Return a path with ``~`` written out; it stays where there is no such home."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises there
 
 
 def content_key(*parts: str | bytes | float) -> str:

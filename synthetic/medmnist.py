@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from synthetic.cache import replacing
+from synthetic.cache import path_of_user, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -279,10 +279,10 @@ def _places(data_root: Path | str | None) -> dict[str, Path]:
     """Return the folders to search, best first, under the names by which a user knows them."""
     places: dict[str, Path] = {}
     if data_root is not None:
-        places["'data_root'"] = Path(data_root).expanduser()
+        places["'data_root'"] = path_of_user(data_root)
     if os.environ.get("PLUMBLINE_DATA"):
-        places["PLUMBLINE_DATA"] = Path(os.environ["PLUMBLINE_DATA"]).expanduser()
-    places["MedMNIST's folder"] = Path("~/.medmnist").expanduser()
+        places["PLUMBLINE_DATA"] = path_of_user(os.environ["PLUMBLINE_DATA"])
+    places["MedMNIST's folder"] = path_of_user("~/.medmnist")
     return places
 
 

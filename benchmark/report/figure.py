@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmark.report.figures.drawing import any_script, name_shown
 from benchmark.report.figures.truth_and_estimate import MOST_METHODS, draw_importances
 from benchmark.report.palette import PALETTE
+from benchmark.report.pictures import own_style
 from synthetic.cache import replacing
 from synthetic.names import printable
 
@@ -32,7 +32,7 @@ def save(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     check_format(path)
     # A fixed salt: the same picture is the same file. Journals refuse the fonts that PDF has by default.
     with (
-        mpl.rc_context({"svg.hashsalt": "plumbline", "pdf.fonttype": 42}),
+        own_style({"svg.hashsalt": "plumbline", "pdf.fonttype": 42}),
         any_script(),
         replacing(path) as file,
     ):

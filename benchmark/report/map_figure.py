@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmark.maps import MASK, RELEVANCE, SCAN, grown
 from benchmark.report.figure import name_shown
+from benchmark.report.pictures import own_style
 from synthetic.names import printable
 
 MOST_ROWS = 12
@@ -23,6 +24,7 @@ _PATIENT = 0
 Drawn = Mapping[str, Sequence[str]]
 
 
+@own_style()
 def draw_maps(shown: Mapping[tuple[str, str], Drawn], *, title: str, methods: Sequence[str]) -> Figure | None:
     """Return a figure with a row an image: the scan, the true relevance, then every method's map.
 

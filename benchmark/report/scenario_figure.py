@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 
 from benchmark.report.figure import name_shown
+from benchmark.report.pictures import own_style
 from benchmark.report.scenario_text import N_SHOWN, SPLIT
 from benchmark.report.scenario_words import (
     LARGEST_ZERO,
@@ -36,6 +37,7 @@ _N_BINS = 40
 _MOST_LINES = 12  # of one text
 
 
+@own_style()
 def draw_scenario(scenario: Scenario, dataset: Dataset, truths: Mapping[str, Truth]) -> Figure:
     """Return one picture of a scenario, 1600 pixels wide when saved by ``figure.save``.
 

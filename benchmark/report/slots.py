@@ -22,6 +22,7 @@ from benchmark.report.figures.cost import draw_cost
 from benchmark.report.figures.critical_difference import draw_critical_difference
 from benchmark.report.figures.error_parts import draw_error_parts
 from benchmark.report.figures.svg import themed_svg
+from benchmark.report.pictures import own_style
 from benchmark.store import CONTROL
 from benchmark.table import by_images
 
@@ -62,6 +63,7 @@ class _Plan(NamedTuple):
     draw: Callable[[], Figure]
 
 
+@own_style()
 def draw(findings: Findings) -> tuple[list[Slot], list[str]]:
     """Return the figures of a page, and a line on each that there is no room for or that cannot be drawn."""
     slots, left_out, room = [], [], MOST_BYTES

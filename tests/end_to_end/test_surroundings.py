@@ -29,7 +29,7 @@ RUN = (
 )
 RUN += ("--seeds", "1", "--method", "gradient", "--method", "ablation", "--workers", "1", "--out", "out")
 
-NO_PASSWD = """
+NOBODY = """
 import os, pwd
 def nobody(*_):
     raise KeyError("getpwuid(): uid not found: 4711")
@@ -81,7 +81,8 @@ STREAMS = {
     "none of the three": "{} <&- >&- 2>&-",
     "a full disc": "{} > /dev/full",
     "a full disc for errors": "{} 2> /dev/full",
-    "many open files": "ulimit -n 4096; {python} -c 'import os, sys; [os.open(os.devnull, 0) for _ in range(1100)]; "
+    "many open files": "ulimit -n 4096; {python} -c 'import os, sys; "
+    "[os.set_inheritable(os.open(os.devnull, 0), True) for _ in range(1100)]; "
     "os.execv(sys.argv[1], sys.argv[1:])' {}",
 }
 
@@ -93,7 +94,7 @@ def usual(tmp_path_factory) -> pd.DataFrame:
 
 def _scores(folder: Path, changed: dict[str, str | None], line: str) -> pd.DataFrame:
     (folder / "nobody").mkdir(exist_ok=True)
-    (folder / "nobody" / "sitecustomize.py").write_text(NO_PASSWD)
+    (folder / "nobody" / "sitecustomize.py").write_text(NOBODY)
     for name, text in (
         ("usetex", "text.usetex: True\n"),
         ("style", "figure.figsize: 1, 1\nfont.size: 40\naxes.grid: True\nsavefig.bbox: standard\n"),
@@ -111,8 +112,8 @@ def _scores(folder: Path, changed: dict[str, str | None], line: str) -> pd.DataF
         environment.pop("PLUMBLINE_CACHE")
     words = shlex.join([sys.executable, "-m", "benchmark", *RUN])
     line = line.replace("{python}", shlex.quote(sys.executable)).replace("{}", words)
-    done = subprocess.run(
-        ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"],
+    done = subprocess.run(  # noqa: S603 - a line that is written above
+        ["/bin/bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -25,6 +25,7 @@ from benchmark.report.figures.drawing import (
     told_apart,
 )
 from benchmark.report.palette import PALETTE, look
+from benchmark.report.pictures import own_style
 
 MOST_SCENARIOS = 12
 """Panels that a figure has room for."""
@@ -36,6 +37,7 @@ _COLUMNS = 4
 _CASE = ("scenario", "images", "features")
 
 
+@own_style()
 def draw_balance(balance: pd.DataFrame, *, heading: str = "") -> Figure:
     """Return a figure with a panel a scenario: bars for the data's shares, a marker for each network's.
 
@@ -113,6 +115,7 @@ def _draw_case(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     panel.set_xlim(-0.6, len(modalities) - 0.4)
 
 
+@own_style()
 def draw_alone(balance: pd.DataFrame, *, heading: str = "") -> Figure:
     """Return a figure with a panel a model: what a modality achieves alone, against its share.
 

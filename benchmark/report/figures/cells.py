@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from benchmark.report.figures.drawing import LANDSCAPE, LETTER, PAGE, SMALL, blank, dress, list_rows, shown
 from benchmark.report.palette import PALETTE
+from benchmark.report.pictures import own_style
 
 DARKEST = 0.55
 """Opacity of the largest value: ink on it, light or dark, keeps a contrast of 4.5 and more."""
@@ -40,6 +41,7 @@ def _names_width(names: Sequence[object] | pd.Index) -> float:
     return LETTER * SMALL * max((len(shown(name)) for name in names), default=0) + 0.1
 
 
+@own_style()
 def draw_cells(
     panel: Axes,
     values: pd.DataFrame,
@@ -126,6 +128,7 @@ def cell_text(value: float, places: int) -> str:
     return sign + (text.removeprefix("0") if text.startswith("0.") else text)
 
 
+@own_style()
 def draw_table(
     values: pd.DataFrame, *, width: float | None = None, outlined: pd.DataFrame | None = None
 ) -> Figure:

@@ -29,12 +29,14 @@ from benchmark.report.figures.drawing import (
 )
 from benchmark.report.figures.label_places import label_points
 from benchmark.report.palette import PALETTE
+from benchmark.report.pictures import own_style
 from benchmark.report.standing import NO_RANK, has_rank
 from benchmark.store import CONTROL
 
 _MANY = 20
 
 
+@own_style()
 def draw_cost(board: pd.DataFrame, *, heading: str = "", width: float = PAGE) -> Figure:
     """Return a figure of pooled RMSE against model calls, a named point a method, the Pareto front a line.
 

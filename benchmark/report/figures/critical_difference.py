@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmark.report.figures.drawing import PAGE, SMALL, blank, dress, list_rows, note, shown, title
 from benchmark.report.palette import PALETTE
+from benchmark.report.pictures import own_style
 from benchmark.statistics import Groups
 
 MOST_IN_ELBOWS = 14
@@ -18,6 +19,7 @@ MOST_IN_ELBOWS = 14
 _BAR = {"color": PALETTE.series[0], "linewidth": 2.2, "solid_capstyle": "butt"}
 
 
+@own_style()
 def draw_critical_difference(groups: Groups, *, heading: str = "", width: float = PAGE) -> Figure:
     """Return the diagram of Demšar (2006), "Statistical comparisons of classifiers over multiple data sets".
 

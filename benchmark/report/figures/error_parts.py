@@ -25,10 +25,12 @@ from benchmark.report.figures.drawing import (
     title,
 )
 from benchmark.report.palette import PALETTE
+from benchmark.report.pictures import own_style
 
 _OWN, _ADDED = PALETTE.series[4], PALETTE.series[3]
 
 
+@own_style()
 def draw_error_parts(shares: pd.DataFrame, *, heading: str = "", width: float = PAGE) -> Figure:
     """Return a figure with a row a method: its RMSE on the oracle and on the network, and both shares.
 

@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from benchmark.report.figures.cells import draw_table
 from benchmark.report.figures.drawing import note, title
 from benchmark.report.figures.heat_map import check_errors
+from benchmark.report.pictures import own_style
 
 
+@own_style()
 def draw_estimands(
     errors: pd.DataFrame, targets: Mapping[str, str], *, heading: str = "", width: float | None = None
 ) -> Figure:

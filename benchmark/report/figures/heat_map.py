@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from benchmark.report.figures.cells import draw_table
 from benchmark.report.figures.drawing import title
+from benchmark.report.pictures import own_style
 
 
+@own_style()
 def draw_heat_map(errors: pd.DataFrame, *, heading: str = "", width: float | None = None) -> Figure:
     """Return a figure of the RMSE of methods (rows) in scenarios (columns), as numbers on tinted cells.
 

@@ -30,6 +30,7 @@ from benchmark.report.figures.drawing import (
     title,
 )
 from benchmark.report.palette import PALETTE
+from benchmark.report.pictures import own_style
 
 _METRICS = {"rmse": "RMSE (pooled)", "rbo": "RBO (mean)", "rbo_corrected": "RBO, chance-corrected"}
 _UNIFORM = {"rmse": "rmse_uniform", "rbo": "rbo_chance"}
@@ -40,6 +41,7 @@ _SAME = 5e-4  # of levels, what no picture shows
 Array = NDArray[np.float64]
 
 
+@own_style()
 def draw_intervals(
     found: pd.DataFrame,
     board: pd.DataFrame,

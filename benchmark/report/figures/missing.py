@@ -28,6 +28,7 @@ from benchmark.report.figures.drawing import (
     told_apart,
 )
 from benchmark.report.palette import PALETTE, look
+from benchmark.report.pictures import own_style
 from synthetic.names import check_known
 
 MOST_SCENARIOS = 12
@@ -44,6 +45,7 @@ _LABELS = {"accuracy": "accuracy", "auroc": "AUROC", "log_loss": "log loss [bits
 Metric = Literal["accuracy", "auroc", "log_loss"]
 
 
+@own_style()
 def draw_missing(missing: pd.DataFrame, *, metric: Metric = "accuracy", heading: str = "") -> Figure:
     """Return a figure with a panel a scenario: score against the number of modalities that are available.
 
@@ -147,6 +149,7 @@ def _has_own_best(rows: pd.DataFrame, name: str) -> bool:
     return 0 < mine.nunique() < rows["available"].nunique()
 
 
+@own_style()
 def draw_regret(missing: pd.DataFrame, *, metric: Metric = "log_loss", heading: str = "") -> Figure:
     """Return a figure of the regret of models (rows) for subsets of the modalities (columns).
 

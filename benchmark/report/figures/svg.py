@@ -7,11 +7,11 @@ import re
 from io import BytesIO
 from xml.etree import ElementTree as ET
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmark.report.figures.drawing import any_script
 from benchmark.report.palette import PALETTE
+from benchmark.report.pictures import own_style
 from synthetic.names import printable
 
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
@@ -53,7 +53,7 @@ def themed_svg(figure: Figure, *, title: str, description: str) -> str:
 def _drawn(figure: Figure) -> str:
     """Return what matplotlib writes, with text as text."""
     buffer = BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "plumbline", "svg.fonttype": "none"}), any_script():
+    with own_style({"svg.hashsalt": "plumbline", "svg.fonttype": "none"}), any_script():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue().decode()
 

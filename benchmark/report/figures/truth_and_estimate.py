@@ -28,6 +28,7 @@ from benchmark.report.figures.drawing import (
     title as write_title,
 )
 from benchmark.report.palette import PALETTE, look
+from benchmark.report.pictures import own_style
 from synthetic.names import printable
 
 MOST_METHODS = 12
@@ -38,6 +39,7 @@ _CROWDED = 5
 """Modalities beyond which their names stand upright."""
 
 
+@own_style()
 def draw_importances(
     shares: pd.DataFrame, *, title: str, methods: list[str], labels: Mapping[str, str]
 ) -> Figure:

@@ -45,7 +45,7 @@ class Limits:
 
     Attributes:
         apart: it runs in a process of its own; needs fork, elsewhere it is ignored.
-        timeout: seconds that it may take there; None for no limit.
+        timeout: seconds that it may take there; None for ``LONGEST``.
         budget: model calls that it may make; None for no limit.
     """
 
@@ -64,6 +64,10 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+
+LONGEST = 6 * 3600.0
+"""Seconds after which a method in a process of its own is ended where no limit is set: it may hang for ever,
+as one does that asks for threads which its parent had."""
 
 
 @dataclass
@@ -204,7 +208,7 @@ class Bench:
 
     def _run_apart(
         self,
-        jobs: Iterable[tuple[Job, Method]],
+        jobs: Sequence[tuple[Job, Method]],
         limits: Limits,
         explain: Samples,
         known: set[tuple[str, int, int]],
@@ -237,7 +241,7 @@ class Bench:
             said = [[*place, said.packed()] for place, said in self.attributed.items() if place not in known]
             return [said, fates]
 
-        found, fates = sandbox.apart(work, timeout=limits.timeout)
+        found, fates = sandbox.apart(work, timeout=limits.timeout or LONGEST * len(jobs))
         self.attributed |= {(name, seed, n): Said.unpacked(said) for name, seed, n, said in found}
         self.fates |= {(name, seed, n): (status, error) for name, seed, n, status, error in fates}
 

@@ -15,6 +15,7 @@ from benchmark.suite_file import find_suite
 from methods.api import PIXELS, Method
 from synthetic import Scenario
 from synthetic.images import FeatureKind, Source
+from synthetic.names import check_known
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,8 @@ class Request:
 
 
 def check_source(images: str) -> Source:
-    """Return the image source of a name, or raise a ValueError that lists them."""
-    if images not in get_args(Source):
-        raise ValueError(f"The image source must be one of {', '.join(get_args(Source))}. Got {images!r}.")
+    """Return the image source of a name, or raise a ValueError that offers one."""
+    check_known("image source", images, get_args(Source))
     return images  # pyright: ignore[reportReturnType]
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 import methods
 from benchmark import session
+from benchmark import suite as suites
 from benchmark.bench import Limits, describe, no_result, set_up
 from benchmark.diagnosis import DIAGNOSIS
 from benchmark.dry_run import dry_run, dry_run_text
@@ -22,9 +23,10 @@ from benchmark.events import Event, repeat_command
 from benchmark.executors import default_workers
 from benchmark.outcome import Outcome, show, write
 from benchmark.progress import progress
+from benchmark.report.reasons import reasons
 from benchmark.report_command import write_report
 from benchmark.request import Request
-from benchmark.store import CONTROL, FAILURES, Result, read_result
+from benchmark.store import CONTROL, FAILURES, read_result
 from benchmark.suite import Job, is_own_function
 from benchmark.terminal import find_own_modules, terminal
 from synthetic.cache_limit import cache_limit
@@ -61,6 +63,9 @@ def run(
             "your own function ('package.module:function') runs beside them; may be repeated"
         ),
     ] = None,
+    estimand: Annotated[
+        str | None, typer.Option(help="the truth that your own functions target; gradient by default")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="repetitions, instead of the suite's number")] = None,
     patients: Annotated[int | None, typer.Option(help="patients a scenario, in all splits together")] = None,
     explained: Annotated[
@@ -75,7 +80,8 @@ def run(
         typer.Option(help="a Dask scheduler (tcp://HOST:PORT) or local:N, instead of --workers"),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="seconds after which a method is ended and counted as failed")
+        float | None,
+        typer.Option(help="seconds after which a method is ended and has failed; 6 hours by default"),
     ] = None,
     budget: Annotated[
         int | None, typer.Option(help="model calls after which a method is ended and counted as failed")
@@ -97,8 +103,7 @@ def run(
     find_own_modules()
     start = time.perf_counter()
     cache_limit()  # a mistake in it is told now, not by every result
-    if workers is not None and cluster is not None:
-        raise ValueError(f"A run must have either --workers or --cluster. Got {workers} and {cluster!r}.")
+    _check_together(workers=workers, cluster=cluster, dry=dry, as_json=as_json)
     request = Request.from_options(
         suite=suite,
         images=images,
@@ -107,24 +112,22 @@ def run(
         data_root=data_root,
         scenarios=scenario or (),
         models=model,
-        methods=method,
+        methods=method if estimand is None else suites.targeting(estimand, method or ()),
         n_seeds=seeds,
         n_patients=patients,
         n_explained=explained,
         out=out,
         limits=Limits(apart=True, timeout=timeout, budget=budget),
     )
-    if dry and as_json:
-        raise ValueError("A run must have either --dry-run or --json: a dry run has no outcome. Got both.")
     console = terminal(quiet=quiet or as_json)
     n_workers = default_workers() if workers is None else workers
+    outlook = dry_run(request.jobs(), request.folder, own_methods=request.own_methods, workers=n_workers)
     if dry:
-        found = dry_run(request.jobs(), request.folder, own_methods=request.own_methods, workers=n_workers)
-        console.print(dry_run_text(found))
+        console.print(dry_run_text(outlook))
         return
     command = shlex.join(["plumbline", *sys.argv[1:]])
     files: dict[str, Path] = {}
-    with progress(quiet=quiet) as watch:
+    with progress(quiet=quiet, expected=outlook.seconds) as watch:
 
         def remember(event: Event) -> None:
             if event.result is not None and event.path is not None:
@@ -137,24 +140,36 @@ def run(
     seconds = time.perf_counter() - start
     console.print(printable(f"Files: {folder}"), markup=False, soft_wrap=True)
     console.print(f"{len(outcome.results)} results in {seconds:.0f} s", style="dim")
-    failed = [result for result in outcome.results if result.status in FAILURES]
     if as_json:
         typer.echo(_as_json(outcome, folder, files, seconds))
     if report:
         written = write_report([folder])
         console.print(printable(f"Report: {written.file}"), markup=False, soft_wrap=True)
-    if failed:
-        typer.echo(printable(_about_failures(failed, files)), err=True)
+    if _say_what_is_missing(outcome, request, files, console):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _about_failures(failed: list[Result], files: dict[str, Path]) -> str:
-    first = failed[0]
-    return (
-        f"{len(failed)} results failed. The first: {first.job['method']} on {first.job['scenario']}, "
-        f"{first.job['model']}, seed {first.job['data_seed']}: {first.reason}\n"
-        f"Its traceback, and the job again: {repeat_command(files[first.key])}"
-    )
+def _check_together(*, workers: int | None, cluster: str | None, dry: bool, as_json: bool) -> None:
+    """Raise a ValueError where two options exclude each other."""
+    if workers is not None and cluster is not None:
+        raise ValueError(f"A run must have either --workers or --cluster. Got {workers} and {cluster!r}.")
+    if dry and as_json:
+        raise ValueError("A run must have either --dry-run or --json: a dry run has no outcome. Got both.")
+
+
+def _say_what_is_missing(outcome: Outcome, request: Request, files: dict[str, Path], console: Console) -> int:
+    """Say why results failed, and against what a user's own functions were scored; return how many failed."""
+    own = [name for name in request.method_names if is_own_function(name)]
+    silent = [name for name in own if methods.get(name).estimand == "gradient" and "estimand=" not in name]
+    if silent:
+        told = f"{', '.join(silent)}: scored against the gradient truth. Another is named by --estimand."
+        console.print(printable(told), markup=False, soft_wrap=True, style="dim")
+    for line in reasons(outcome.results, own=own, files=files):
+        typer.echo(printable(line), err=True)
+    n_failed = sum(result.status in FAILURES for result in outcome.results)
+    if n_failed:
+        typer.echo(f"{n_failed} of {len(outcome.results)} results failed.", err=True)
+    return n_failed
 
 
 def _as_json(outcome: Outcome, folder: Path, files: dict[str, Path], seconds: float) -> str:

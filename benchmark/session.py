@@ -18,19 +18,24 @@ from benchmark import run as runner
 from benchmark.events import LOG, Event, Log
 from benchmark.outcome import Outcome, show, write
 from benchmark.parcels import has_no_name, packed
+from benchmark.report.reasons import reasons
 from benchmark.request import Request
-from benchmark.store import Store
+from benchmark.store import FAILURES, Store
 from benchmark.streams import Lenient
 from benchmark.suite import Stage
 from methods.api import Method
 from synthetic import Scenario
 from synthetic import images as sources
-from synthetic.names import check_known
+from synthetic.names import check_known, printable
 from synthetic.settings import own_settings
 
 _SUITE, _SUITE_OF_PIXELS = "smoke", "pixels"
 
 Watch = Callable[[Event], None]
+
+
+class EvaluationError(RuntimeError):
+    """A method failed on everything that it was evaluated on; files with the reasons are written."""
 
 
 def run(
@@ -181,6 +186,7 @@ def evaluate(
 
     Raises:
         ValueError: if the estimand, suite or function is not one.
+        EvaluationError: if your method failed on everything; the message ends with the traceback.
 
     Example:
         >>> import benchmark, tempfile
@@ -205,6 +211,16 @@ def evaluate(
         own_methods=[method],
     )
     outcome = run(request, workers=workers)
-    write(outcome, request, command=f"benchmark.evaluate({method.name}, suite={suite!r})")
-    show(outcome, request, Console(width=140, file=cast("IO[str]", Lenient(sys.stdout))))
+    folder = write(outcome, request, command=f"benchmark.evaluate({method.name}, suite={suite!r})")
+    console = Console(width=140, file=cast("IO[str]", Lenient(sys.stdout)))
+    show(outcome, request, console)
+    console.print(printable(f"Files: {folder}"), markup=False, soft_wrap=True)
+    lines = reasons(outcome.results, own=[method.name])
+    for line in lines:
+        console.print(printable(line), markup=False, soft_wrap=True)
+    mine = [it for it in outcome.results if it.job["method"] == method.name]
+    if mine and all(it.status in FAILURES for it in mine):
+        raise EvaluationError(
+            f"Method {method.name!r} failed on all {len(mine)} results. {lines[0]}\n\n{mine[0].error}"
+        )
     return outcome.pixels if method.estimand == methods.PIXELS else outcome.leaderboard

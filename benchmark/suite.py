@@ -197,6 +197,29 @@ def choose_methods(asked: Sequence[str], *, otherwise: Sequence[str] = ()) -> tu
     return tuple(dict.fromkeys(map(methods.full_name, (*named, *own))))
 
 
+def targeting(estimand: str, asked: Sequence[str]) -> list[str]:
+    """Return names of methods; those of functions of one's own say what they target.
+
+    Args:
+        estimand: the truth.
+        asked: names as `choose_methods` takes them.
+
+    Raises:
+        ValueError: if there is no such estimand, or no function of one's own.
+
+    Example:
+        >>> targeting("sage", ["lime", "mine:norm"])
+        ['lime', 'mine:norm(estimand=sage)']
+    """
+    check_known("estimand", estimand, methods.TARGETS)
+    if not any(map(is_own_function, asked)):
+        raise ValueError(
+            "The 'estimand' of a run is that of functions of your own (--method module:function). Got "
+            f"{estimand!r} and no such function; the methods of the project have theirs."
+        )
+    return [methods.with_estimand(name, estimand) if is_own_function(name) else name for name in asked]
+
+
 def is_own_function(method: str) -> bool:
     """Return whether a method's name says where a function of one's own lies."""
     return ":" in method.partition("(")[0]

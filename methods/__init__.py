@@ -12,10 +12,20 @@ from methods.api import (
     Retrain,
     SeparableModel,
 )
-from methods.registry import as_method, full_name, get, is_built_in, names, source_fingerprint
+from methods.registry import (
+    RESERVED,
+    as_method,
+    full_name,
+    get,
+    is_built_in,
+    names,
+    source_fingerprint,
+    with_estimand,
+)
 
 __all__ = [
     "PIXELS",
+    "RESERVED",
     "TARGETS",
     "Attribution",
     "BudgetError",
@@ -31,4 +41,5 @@ __all__ = [
     "is_built_in",
     "names",
     "source_fingerprint",
+    "with_estimand",
 ]

@@ -262,13 +262,20 @@ class Method:
         n_features = max(columns.stop for columns in model.groups.values())
         n = 0 if samples is None else len(samples)
         n_rows = len(values) if values.ndim == 2 else 1
-        if values.ndim not in (1, 2) or values.shape[-1] != n_features or not 1 <= n_rows <= n:
+        # Where each modality has one feature, the two are the same.
+        by_modality = values.shape == (len(model.modalities),) and len(model.modalities) != n_features
+        fits = values.ndim in (1, 2) and values.shape[-1] == n_features and 1 <= n_rows <= n
+        if not fits and not by_modality:
             raise ValueError(
                 f"Method {self.name!r} must return local attributions of shape ({n}, {n_features}) or of "
-                f"fewer samples, global ones of shape ({n_features},), or a mapping from modality to value. "
-                f"Got shape {values.shape}."
+                f"fewer samples, global ones of shape ({n_features},), or one value a modality: by name, or "
+                f"{len(model.modalities)} values in the model's order. Got shape {values.shape}."
             )
         values = values.astype(np.float64)
+        if by_modality:
+            return self._checked(
+                model, Attribution(dict(zip(model.modalities, values.tolist(), strict=True)))
+            )
         signed: dict[str, float] = {}
         if values.ndim == 2:
             with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
@@ -285,6 +292,11 @@ class Method:
         attribution = self._as_declared(attribution)
         says_pixels_only = self.estimand == PIXELS and attribution.pixels and not attribution.modalities
         if set(attribution.modalities) != set(model.modalities) and not says_pixels_only:
+            if attribution.pixels and not attribution.modalities:
+                raise ValueError(
+                    f"Method {self.name!r} returned pixels and no value a modality, which is what the truth "
+                    f"{self.estimand!r} is of. Declare estimand='pixels' (--estimand pixels), or give both."
+                )
             raise ValueError(
                 f"Method {self.name!r} must give one value for each of the modalities "
                 f"{list(model.modalities)}. Got {list(attribution.modalities)}."

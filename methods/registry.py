@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import entry_points
 
 from methods import (
     ablation,
@@ -37,10 +35,11 @@ from methods import (
     shapley_sampling,
     smoothgrad,
 )
-from methods.api import Method
+from methods.api import TARGETS, Method
 from synthetic.fingerprint import source_fingerprint as fingerprint
 from synthetic.names import check_known
 from synthetic.options import load_object, split_options, that_differ, with_options
+from synthetic.plugins import plugged_in
 
 _BUILT_IN = (
     gradient.METHOD,
@@ -81,25 +80,27 @@ _BUILT_IN = (
     retraining.SINGLE,
     retraining.LEAVE_ONE_OUT,
 )
-logger = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "plumbline.methods"
 
 
+RESERVED = (
+    *("truth", "random", "uniform", "diagnosis"),
+    *("true_mask", "true_relevance", "edges", "scan", "random_map"),
+)
+"""Names of what the harness puts beside methods; no method may have one."""
+
+
 @cache
 def _registered() -> dict[str, Method]:
-    found = {method.name: method for method in _BUILT_IN}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name in found:
-            raise ValueError(
-                f"The method name {point.name!r} of entry point {point.value!r} is taken. "
-                "Rename the entry point."
-            )
-        try:
-            found[point.name] = as_method(point.load(), name=point.name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - another's package must not stop the rest
-            logger.warning("The method %r of %s is left out: %s", point.name, point.value, error)
-    return found
+    own = {method.name: method for method in _BUILT_IN}
+    added = plugged_in(
+        "method",
+        group=ENTRY_POINT_GROUP,
+        taken=(*own, *RESERVED),
+        make=lambda candidate, name: as_method(candidate, name=name),
+    )
+    return own | added
 
 
 def is_built_in(method: Method) -> bool:
@@ -148,7 +149,8 @@ def get(name: str) -> Method:
     Args:
         name: a registered name, with options in parentheses where wanted
             (``"kernel_shap(aggregation=absolute_mean)"``), or ``"package.module:function"`` for a function
-            of your own. The value of an option is a Python literal or a bare word, which is a string.
+            of your own, whose option ``estimand`` says what it targets. The value of an option is a Python
+            literal or a bare word, which is a string.
             Options with the values that they have anyway are no part of the method's name.
 
     Raises:
@@ -162,15 +164,44 @@ def get(name: str) -> Method:
     """
     base, options = split_options("method", name, own="module:function")
     if ":" in base:
-        method = as_method(load_object("method", base), name=base)
-    else:
-        check_known("method", base, names())
-        method = _registered()[base]
+        return _own(base, options)
+    check_known("method", base, names())
+    method = _registered()[base]
     _check_options(method, options)
     if not options:
         return method
     given = {"aggregation": method.aggregation, **method.options}
     return method.with_options(that_differ(options, method.function, given))
+
+
+def _own(base: str, options: dict[str, object]) -> Method:
+    """Return the method of a user's own function; ``estimand`` among the options is what it targets."""
+    candidate = load_object("method", base)
+    targets = options.pop("estimand", None)
+    if targets is not None:
+        check_known("estimand", str(targets), TARGETS)
+        if isinstance(candidate, Method) and candidate.estimand != targets:
+            raise ValueError(
+                f"The method {base!r} is a methods.Method that targets {candidate.estimand!r}. "
+                f"Got estimand={targets!r}; leave it out, or change it there."
+            )
+    method = as_method(candidate, name=base, estimand=str(targets or "gradient"))
+    _check_options(method, options)
+    given = {"aggregation": method.aggregation, **method.options}
+    differ = that_differ(options, method.function, given) if options else {}
+    named = differ if targets is None else {**differ, "estimand": targets}
+    return replace(method.with_options(differ), name=with_options(base, named))
+
+
+def with_estimand(name: str, estimand: str) -> str:
+    """Return the name of a user's own function that says what it targets; what a name says already stays.
+
+    Example:
+        >>> with_estimand("mine:norm(p=2)", "sage")
+        'mine:norm(estimand=sage, p=2)'
+    """
+    base, options = split_options("method", name, own="module:function")
+    return with_options(base, {"estimand": estimand, **options})
 
 
 def full_name(name: str) -> str:

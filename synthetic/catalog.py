@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import get_args
 
 from synthetic.clinical import PAPER_CORRELATIONS, PAPER_TABLES, Table
 from synthetic.decision import Term
@@ -344,7 +345,12 @@ OWN_FAMILY = "own"
 
 
 def scenarios(source: Source = "phantom") -> tuple[str, ...]:
-    """Return the names of all scenarios that work on an image source."""
+    """Return the names of all scenarios that work on an image source.
+
+    Raises:
+        ValueError: if there is no such source.
+    """
+    check_known("image source", source, get_args(Source))
     return tuple(name for name, entry in _BY_NAME.items() if source == "phantom" or not entry.needs_rendering)
 
 

@@ -6,7 +6,9 @@ import ast
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from keyword import iskeyword
 
 
@@ -82,7 +84,9 @@ def load_object(what: str, path: str) -> object:
     """
     module_name, _, attribute = path.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        # What it prints on the way is no part of what a command prints, which programs may read.
+        with redirect_stdout(sys.stderr):
+            module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise ValueError(
             f"The module {module_name!r} of {what} {path!r} cannot be imported "

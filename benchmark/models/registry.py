@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from typing import cast
 
 import torch
@@ -19,8 +17,7 @@ from benchmark.models.pretrained import Weights
 from methods.api import FusionModel
 from synthetic.names import check_known, shortened
 from synthetic.options import load_object, split_options, with_options
-
-logger = logging.getLogger(__name__)
+from synthetic.plugins import plugged_in
 
 ORACLE = "oracle"
 ENTRY_POINT_GROUP = "plumbline.models"
@@ -43,18 +40,14 @@ _NO_MODELS = tuple(f"benchmark/models/{name}.py" for name in ("__init__", "regis
 
 @cache
 def _registered() -> dict[str, Architecture]:
-    found = {model.name: model for model in _BUILT_IN}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name in found or point.name == ORACLE:
-            raise ValueError(
-                f"The model name {point.name!r} of entry point {point.value!r} is taken. "
-                "Rename the entry point."
-            )
-        try:
-            found[point.name] = as_architecture(point.load(), name=point.name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - another's package must not stop the rest
-            logger.warning("The model %r of %s is left out: %s", point.name, point.value, error)
-    return found
+    own = {model.name: model for model in _BUILT_IN}
+    added = plugged_in(
+        "model",
+        group=ENTRY_POINT_GROUP,
+        taken=(*own, ORACLE),
+        make=lambda candidate, name: as_architecture(candidate, name=name),
+    )
+    return own | added
 
 
 def names() -> tuple[str, ...]:

@@ -37,5 +37,5 @@ def own_style(settings: dict[str, Any] | None = None) -> Iterator[None]:
         settings: others than the default ones.
     """
     with style.context("default", after_reset=True):
-        mpl.rcParams.update(settings or {})
+        mpl.rcParams.update(settings or {})  # pyright: ignore[reportArgumentType, reportCallIssue]
         yield

@@ -138,14 +138,22 @@ def leaderboard_markdown(
         parts += ["## Fidelity of the networks", _fidelity(fidelity)]
     for heading, rows in (("Failed", failures(scores)), ("Skipped: not applicable", skipped(scores))):
         if len(rows):
-            lines = [
-                f"- {escape(row['method'])} on {escape(row['scenario'])}, {escape(row['model'])}, "
-                f"seed {row['data_seed']}: {row['status']}"
-                for row in rows.to_dict(orient="records")
-            ]
-            parts += [f"## {heading}", "\n".join(lines)]
+            parts += [f"## {heading}", "\n".join(_without_score(rows))]
     parts += _flagged(scores)
     return "\n\n".join(parts) + "\n"
+
+
+def _without_score(rows: pd.DataFrame) -> list[str]:
+    """Return lines that name results, under the method and the reason."""
+    rows = rows.assign(error=rows["error"].fillna("").astype(str) if "error" in rows else "")
+    lines = []
+    for (method, status, error), group in rows.groupby(["method", "status", "error"], sort=False):
+        lines.append(f"- {escape(str(method))}: {status}{f', {escape(str(error))}' if error else ''}")
+        lines += [
+            f"  - {escape(row['scenario'])}, {escape(row['model'])}, seed {row['data_seed']}"
+            for row in group.to_dict(orient="records")
+        ]
+    return lines
 
 
 def _flagged(scores: pd.DataFrame) -> list[str]:

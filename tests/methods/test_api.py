@@ -103,7 +103,7 @@ def test_an_attribution_keeps_its_features(network, samples, rng):
         (np.ones(40), "(40,)"),
         (1.0, "()"),
         (np.ones((40, D, 1)), f"(40, {D}, 1)"),
-        ([1.0, 2.0, 3.0, 4.0], "(4,)"),
+        ([1.0, 2.0, 3.0], "(3,)"),
     ],
 )
 def test_a_wrong_shape_is_named_with_the_right_ones(network, samples, rng, returned, shape):
@@ -112,6 +112,12 @@ def test_a_wrong_shape_is_named_with_the_right_ones(network, samples, rng, retur
     assert f"Method 'fake' must return local attributions of shape (40, {D})" in str(error.value)
     assert f"shape ({D},)" in str(error.value)
     assert f"Got shape {shape}." in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
+def test_one_value_a_modality_may_be_a_sequence(network, samples, rng, kind):
+    found = method(kind([1.0, 2.0, 3.0, 4.0])).attribute(network, samples, rng)
+    assert found.modalities == dict(zip(network.modalities, [1.0, 2.0, 3.0, 4.0], strict=True))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -225,7 +231,7 @@ def test_a_method_that_targets_pixels_may_leave_modalities_out(network, samples,
     found = of_pixels.attribute(network, samples, rng)
     assert dict(found.modalities) == {}
     assert found.pixels["axial"].shape == (3, 28, 28)
-    with pytest.raises(ValueError, match=r"one value for each of the modalities .* Got \[\]"):
+    with pytest.raises(ValueError, match=r"pixels and no value a modality.* Declare estimand='pixels'"):
         method(pixels_of(axial=(3, 28, 28))).attribute(network, samples, rng)  # targets another estimand
     nothing = Method(name="fake", function=lambda *_: Attribution(), estimand="pixels")
     with pytest.raises(ValueError, match=r"one value for each of the modalities"):

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 import methods
+from benchmark.controls import CONTROLS
+from benchmark.diagnosis import DIAGNOSIS
+from benchmark.maps import MAP_CONTROLS
 from methods import Method, as_method, registry
 
 MODULE = """
@@ -35,7 +38,9 @@ def installed(monkeypatch):
     """Return a function that makes the registry find the given entry points."""
 
     def install(*points):
-        monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
+        monkeypatch.setattr(
+            "synthetic.plugins.entry_points", lambda group: [p for p in points if p.group == group]
+        )
         registry._registered.cache_clear()
 
     yield install
@@ -258,10 +263,27 @@ def test_methods_of_installed_packages_are_found(own_module, installed):
         methods.get("spraed")
 
 
-def test_an_installed_method_may_not_take_a_name(own_module, installed):
+def test_an_installed_method_may_not_take_a_name(own_module, installed, caplog):
     installed(EntryPoint("lime", f"{own_module}:by_spread", registry.ENTRY_POINT_GROUP))
-    with pytest.raises(ValueError, match=f"name 'lime' of entry point '{own_module}:by_spread' is taken"):
-        methods.names()
+    usual = methods.get("lime").function
+    assert methods.names().count("lime") == 1
+    assert methods.get("lime").function is usual
+    assert "The method 'lime' of" in caplog.text
+    assert "the name is that of a method of the project's own" in caplog.text
+
+
+@pytest.mark.parametrize("name", [*registry.RESERVED, "a(b)", "a:b", "a/b", "a b", "two"])
+def test_a_name_that_nobody_could_use_is_left_out(name, own_module, installed, caplog):
+    group = registry.ENTRY_POINT_GROUP
+    points = [EntryPoint(name, f"{own_module}:by_spread", group) for _ in range(2)]
+    installed(*points, EntryPoint("spread", f"{own_module}:by_spread", group))
+    assert "spread" in methods.names()
+    assert (name in methods.names()) == (name == "two")  # of two packages, the first is kept
+    assert f"The method {name!r} of" in caplog.text
+
+
+def test_what_is_reserved_is_what_the_harness_puts_beside_methods():
+    assert set(registry.RESERVED) == {*CONTROLS, *MAP_CONTROLS, DIAGNOSIS}
 
 
 @pytest.mark.parametrize("code", ["import a_package_that_nobody_has", "raise SystemExit(3)", "x = 1 / 0"])

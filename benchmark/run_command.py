@@ -164,7 +164,7 @@ def _say_what_is_missing(outcome: Outcome, request: Request, files: dict[str, Pa
     if silent:
         told = f"{', '.join(silent)}: scored against the gradient truth. Another is named by --estimand."
         console.print(printable(told), markup=False, soft_wrap=True, style="dim")
-    for line in reasons(outcome.results, own=own, files=files):
+    for line in reasons(outcome.results, own=own, asked=request.method_names, files=files):
         typer.echo(printable(line), err=True)
     n_failed = sum(result.status in FAILURES for result in outcome.results)
     if n_failed:

@@ -17,13 +17,18 @@ _ON_ORACLE = (
 
 
 def reasons(
-    results: Sequence[Result], *, own: Collection[str] = (), files: Mapping[str, Path] | None = None
+    results: Sequence[Result],
+    *,
+    own: Collection[str] = (),
+    asked: Iterable[str] = (),
+    files: Mapping[str, Path] | None = None,
 ) -> list[str]:
     """Return lines that say why results failed, one for each method and reason, and what never applied.
 
     Args:
         results: of a run.
         own: names of the user's own methods, which come first.
+        asked: names of methods that were to run; some may have nothing to do on the run's models.
         files: key of a result → its file; of the first of each reason, the command that repeats it is told.
     """
     failed = [it for it in results if it.status in FAILURES]
@@ -41,9 +46,13 @@ def reasons(
     if len(groups) > _MOST:
         lines.append(f"{len(groups) - _MOST} more reasons are in leaderboard.md.")
     lines += _never_applied(results)
+    idle = [name for name in asked if name not in {it.job["method"] for it in results}]
+    if idle:
+        lines.append(f"{', '.join(idle)}: nothing to do, since no model of this run sees an image.")
+        lines.append(_ON_ORACLE)
     if any(it.job["method"] in own and it.job["model"] == models.ORACLE for it in failed):
         lines.append(_ON_ORACLE)
-    return lines
+    return list(dict.fromkeys(lines))
 
 
 def _never_applied(results: Iterable[Result]) -> list[str]:

@@ -94,11 +94,11 @@ def _admitted(model: Any, names: tuple[str, ...], samples: Samples) -> Guarded:
     features = _features(model, {name: value.to(reads, copy=True) for name, value in few.items()})
     groups = _groups(model, names, features.shape[1])
     told = {"modalities": names, "groups": groups, "reads": reads, "joins": features.dtype}
-    logits = _logits(model, features)
+    _check_logits(model, features)
     admitted = Guarded(model, **told)
-    _check_samples_apart(admitted, few, features.float(), logits)
+    features = _check_samples_apart(admitted, few)
     separable = SeparableGuarded(model, **told)
-    return separable if _is_separable(separable, few, features.float()) else admitted
+    return separable if _is_separable(separable, few, features) else admitted
 
 
 def _modalities(model: Any) -> tuple[str, ...]:
@@ -193,7 +193,8 @@ def _features(model: Any, inputs: dict[str, Tensor]) -> Tensor:
     return features
 
 
-def _logits(model: Any, features: Tensor) -> Tensor:
+def _check_logits(model: Any, features: Tensor) -> None:
+    """Raise a ValueError unless a model says logits of features."""
     logits = _called(model, "classify", features.clone())
     n = len(features)
     if logits.ndim not in (1, 2) or len(logits) != n or not logits.numel():
@@ -213,7 +214,6 @@ def _logits(model: Any, features: Tensor) -> Tensor:
             "rows of positive values that sum to 1",
             "leave the softmax out: methods take it themselves",
         )
-    return logits
 
 
 def _called(model: Any, name: str, given: Any) -> Tensor:
@@ -274,9 +274,10 @@ def _groups(model: Any, names: tuple[str, ...], width: int) -> dict[str, slice]:
 
 
 @torch.no_grad()
-def _check_samples_apart(model: Guarded, few: Mapping[str, Tensor], features: Tensor, logits: Tensor) -> None:
-    """Raise a ValueError if what a model says of a sample depends on chance, or on the others."""
-    n = len(features)
+def _check_samples_apart(model: Guarded, few: Mapping[str, Tensor]) -> Tensor:
+    """Return the features; a ValueError if what a model says of a sample depends on chance, or on others."""
+    n = len(next(iter(few.values())))
+    features, logits = _again(model, few, n)
     if not all(map(torch.equal, _again(model, few, n), (features, logits))):
         raise _refusal(
             "model",
@@ -295,6 +296,7 @@ def _check_samples_apart(model: Guarded, few: Mapping[str, Tensor], features: Te
                 "another answer where the samples beside it are others",
                 "use no statistics of the batch in evaluation mode",
             )
+    return features
 
 
 def _again(model: Guarded, inputs: Mapping[str, Tensor], n: int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -100,23 +99,6 @@ def check_ignored_modality(method: Method) -> None:
 
 
 @rule
-def check_inputs_untouched(method: Method) -> None:
-    """Inputs and labels are as before, and ask for no gradients."""
-    before, given = usual(), usual()
-    attribute_as_it_is(method, given.model, given)
-    found = None
-    for name, value in given.samples.inputs.items():
-        if not torch.equal(value, before.samples.inputs[name]):
-            found = f"The values of {name!r} have changed"
-        elif value.requires_grad or value.grad is not None:
-            found = f"Input {name!r} asks for gradients, or holds one"
-    if not torch.equal(given.labels, before.labels):
-        found = "The labels have changed"
-    if found:
-        raise broken(method, "leave the samples as they were", found, "Work on a clone: value.clone()")
-
-
-@rule
 def check_weights_untouched(method: Method) -> None:
     """The weights and the running statistics of the model are as before."""
     given, before = usual(), usual().model.state_dict()
@@ -194,24 +176,6 @@ def check_no_hooks_left(method: Method) -> None:
         )
 
 
-@rule
-def check_settings_untouched(method: Method) -> None:
-    """Threads, default dtype, gradient mode, determinism and NumPy's error handling are as before."""
-    before, given = _settings(), usual()
-    attribute_as_it_is(method, given.model, given)
-    after = _settings()
-    changed = [
-        f"{name} is {after[name]}, was {value}" for name, value in before.items() if after[name] != value
-    ]
-    if changed:
-        raise broken(
-            method,
-            "leave torch's and NumPy's settings as they were",
-            f"Changed: {'; '.join(changed)}",
-            "Put settings back in a 'finally', or use the context managers (torch.no_grad(), np.errstate())",
-        )
-
-
 def _hooks_of(module: nn.Module) -> list[object]:
     return [value for name, value in vars(module).items() if name.endswith("_hooks")]
 
@@ -225,25 +189,13 @@ def _global_hooks() -> list[dict[int, object]]:
     ]
 
 
-def _settings() -> dict[str, object]:
-    return {
-        "torch's number of threads": torch.get_num_threads(),
-        "torch's default dtype": torch.get_default_dtype(),
-        "gradient mode": torch.is_grad_enabled(),
-        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
-        "NumPy's error handling": np.geterr(),
-    }
-
-
 CHECKS: tuple[Check, ...] = (
     check_estimand_is_known,
     check_finite_values,
     check_something_matters,
     check_ignored_modality,
-    check_inputs_untouched,
     check_weights_untouched,
     check_mode_untouched,
     check_no_gradients_left,
     check_no_hooks_left,
-    check_settings_untouched,
 )

@@ -196,8 +196,13 @@ def usual() -> dict[str, str]:
     return {}
 
 
+ALWAYS = ("default dtype float64", "inference mode", "another default device, set")
+
+
 @pytest.mark.parametrize("work", WORK)
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize(
+    "world", [it if it in ALWAYS else pytest.param(it, marks=pytest.mark.slow) for it in WORLDS]
+)
 def test_what_a_caller_has_set_changes_no_number_and_stays_set(world, work, usual):
     if work not in usual:
         _network()

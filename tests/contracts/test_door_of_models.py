@@ -297,10 +297,16 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "on another device": (_returning("encode", lambda it: it.to("meta")), "CPU"),
 }
 
-FAST = (
-    *("gradient", "permutation", "lime(n_points=40)", "kernel_shap(n_coalitions=60)", "integrated_gradients"),
-    *("deeplift", "lrp", "smoothgrad", "ablation", "ablation_loss", "modality_shapley", "saliency"),
-    *("modality_contribution", "intershap", "calibrated_gradient"),
+METHODS = (
+    *("gradient", "deeplift", "modality_shapley", "lime(n_points=40)"),
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in (
+            *("permutation", "kernel_shap(n_coalitions=60)", "integrated_gradients", "lrp", "smoothgrad"),
+            *("ablation", "ablation_loss", "saliency", "modality_contribution", "intershap"),
+            *("calibrated_gradient", "occlusion", "pattern"),
+        )
+    ),
 )
 
 
@@ -313,7 +319,7 @@ def _said(model: object, method: str, given: Samples | None = None) -> dict[str,
     return {**found.modalities, "signed": dict(found.signed)}
 
 
-@pytest.mark.parametrize("method", FAST)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", PUT_RIGHT)
 def test_what_can_be_put_right_is_explained_as_its_twin(name, method):
     expected = _said(Plain(), method)
@@ -321,7 +327,7 @@ def test_what_can_be_put_right_is_explained_as_its_twin(name, method):
     assert _close(_said(model, method), expected, 1e-5)
 
 
-@pytest.mark.parametrize("method", FAST)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ROUGHLY)
 def test_features_of_low_precision_are_explained_as_roughly_as_they_are(name, method):
     change, tolerance = ROUGHLY[name]
@@ -420,7 +426,7 @@ SAMPLES: dict[str, tuple[Callable[[], Samples], Callable[[], Samples]]] = {
 }
 
 
-@pytest.mark.parametrize("method", [*FAST, "occlusion", "pattern"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", SAMPLES)
 def test_samples_are_explained_as_the_floats_that_they_stand_for(name, method):
     given, meant = SAMPLES[name]

@@ -9,7 +9,7 @@ import pytest
 import methods
 import synthetic
 from benchmark import metering, models
-from methods import evaluation
+from methods import admission, evaluation
 from methods.checks import calling, network, parametrize_with_checks
 
 SHAPES = {"axial": (1, 28, 28), "clinical": (4,), "coronal": (1, 28, 28), "history": (2,)}
@@ -105,6 +105,7 @@ def test_chunk_sizes_do_not_matter(model_and_samples, name, monkeypatch):
             calls.append(("classify", len(features)))
             return self._model.classify(features)
 
+    monkeypatch.setattr(admission, "N_PROBED", 5)
     # A file that imported the constants holds its own copy of them.
     for module in (evaluation, methods.gradient, methods.modality_contribution):
         for constant, size in (("CLASSIFY_ROWS", 33), ("ENCODE_ROWS", 7)):

@@ -276,9 +276,8 @@ def test_labels_are_a_patients_own(monkeypatch, part, split):
 
         monkeypatch.setattr(images, "draw", drawn)
     else:
-        monkeypatch.setitem(
-            generate.__globals__,
-            "numpy_rng",
+        monkeypatch.setattr(
+            "synthetic.generation.numpy_rng",
             lambda *names: np.random.default_rng(3) if split in names else numpy_rng(*names),
         )
     after = paper(6)

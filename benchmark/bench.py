@@ -33,7 +33,6 @@ from methods.api import Attribution, BudgetError, FusionModel, Method, NotApplic
 from synthetic.cache import load as load_cached
 from synthetic.cache import save as save_cached
 from synthetic.seeding import numpy_rng
-from synthetic.settings import own_settings
 from synthetic.types import Dataset, Modality, Samples, Truth
 
 logger = logging.getLogger(__name__)
@@ -123,8 +122,7 @@ class Bench:
             elif limits.apart and sandbox.is_available():
                 said, status, error = self._attribute_apart(job, method, limits)
             else:
-                with own_settings():
-                    said = self._attribute(job, method, limits.budget)
+                said = self._attribute(job, method, limits.budget)
             finer = self._finer(job, said, "" if method is None else method.estimand)
         except sandbox.SandboxTimeoutError as exception:
             status, error = "timeout", str(exception)
@@ -234,8 +232,7 @@ class Bench:
             fates = []
             for job, method in jobs:
                 try:
-                    with own_settings():
-                        self._attribute(job, method, limits.budget)
+                    self._attribute(job, method, limits.budget)
                 except (Exception, SystemExit) as exception:  # noqa: BLE001 - a method may raise anything
                     fates.append([*_place(job, method), *_fate(exception)])
             said = [[*place, said.packed()] for place, said in self.attributed.items() if place not in known]

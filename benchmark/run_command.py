@@ -121,13 +121,15 @@ def run(
     )
     console = terminal(quiet=quiet or as_json)
     n_workers = default_workers() if workers is None else workers
-    outlook = dry_run(request.jobs(), request.folder, own_methods=request.own_methods, workers=n_workers)
-    if dry:
+    outlook = None
+    if dry or not quiet:  # a large run takes a while to look through
+        outlook = dry_run(request.jobs(), request.folder, own_methods=request.own_methods, workers=n_workers)
+    if dry and outlook:
         console.print(dry_run_text(outlook))
         return
     command = shlex.join(["plumbline", *sys.argv[1:]])
     files: dict[str, Path] = {}
-    with progress(quiet=quiet, expected=outlook.seconds) as watch:
+    with progress(quiet=quiet, expected=outlook and outlook.seconds) as watch:
 
         def remember(event: Event) -> None:
             if event.result is not None and event.path is not None:

@@ -103,6 +103,16 @@ class Result:
         return one_line(self.error)
 
 
+def kind_of(reason: str) -> str:
+    """Return a reason without what differs from one failure of a kind to the next: addresses, indices, ids.
+
+    Example:
+        >>> kind_of("KeyError: 3") == kind_of("KeyError: 14")
+        True
+    """
+    return re.sub(r"0x[0-9a-fA-F]+|\d+", "#", reason)
+
+
 def one_line(error: str) -> str:
     r"""Return the type and message of the exception that a traceback ends with, or a text without one, cut.
 

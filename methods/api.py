@@ -245,7 +245,8 @@ class Method:
 
     def combine(self, model: FusionModel, parts: Mapping[str, Attribution]) -> Attribution:
         """Return the combination of component results that are already there."""
-        found = self._aggregate(model, None, self.function(parts, **self.options))
+        with own_settings():
+            found = self._aggregate(model, None, self.function(parts, **self.options))
         inherited = [f"{name}: {flag}" for name, part in parts.items() for flag in part.flags]
         return replace(found, flags=(*found.flags, *inherited))
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.statistics.grid import CASE, SEEDS
-from benchmark.store import CONTROL, FAILURES
+from benchmark.store import CONTROL, FAILURES, kind_of
 from benchmark.table import FIDELITY_GATE, own_truth
 
 METRICS = ("rmse", "rbo")
@@ -237,7 +236,7 @@ def missing(run: Compared, baseline: Compared) -> list[Lost]:
 
     def lose(key: tuple[str, str], case: Case, seeds: Seeds) -> None:
         reason = run.fate(key, case, seeds)
-        found.setdefault((key, _DIGITS.sub("#", reason)), {})[case, seeds] = reason
+        found.setdefault((key, kind_of(reason)), {})[case, seeds] = reason
 
     for key in baseline.methods():
         there, here = baseline.targets(key), run.targets(key)
@@ -260,10 +259,6 @@ def missing(run: Compared, baseline: Compared) -> list[Lost]:
         first = next(iter(places.values()))
         lost.append(Lost(key, first, tuple(places), alike=len({*places.values()}) > 1))
     return lost
-
-
-_DIGITS = re.compile(r"0x[0-9a-fA-F]+|\d+")
-"""What differs from one failure of a kind to the next: addresses, indices, ids."""
 
 
 def versions(run: Compared, baseline: Compared) -> Iterator[tuple[str, str, str]]:

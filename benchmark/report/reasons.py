@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmark import models
 from benchmark.events import repeat_command
-from benchmark.store import FAILURES, Result
+from benchmark.store import FAILURES, Result, kind_of
 
 _MOST = 20
 _ON_ORACLE = (
@@ -34,13 +34,14 @@ def reasons(
     failed = [it for it in results if it.status in FAILURES]
     groups: dict[tuple[str, str], list[Result]] = {}
     for it in sorted(failed, key=lambda it: it.job["method"] not in own):
-        groups.setdefault((it.job["method"], it.reason or it.status), []).append(it)
+        groups.setdefault((it.job["method"], kind_of(it.reason or it.status)), []).append(it)
     lines = []
-    for (method, reason), group in list(groups.items())[:_MOST]:
+    for (method, _), group in list(groups.items())[:_MOST]:
         n = sum(it.job["method"] == method for it in results)
         first = group[0]
         kind = "failed" if first.status == "failed" else f"failed ({first.status})"
-        lines.append(f"{method} {kind} on {len(group)} of {n}: {reason} (first on {_place(first)})")
+        told = first.reason or first.status
+        lines.append(f"{method} {kind} on {len(group)} of {n}: {told} (first on {_place(first)})")
         if files and first.key in files:
             lines.append(f"  Its traceback, and the job again: {repeat_command(files[first.key])}")
     if len(groups) > _MOST:

@@ -269,7 +269,7 @@ def processes_below(pid: int) -> set[int]:
             words = (place / "cmdline").read_text(encoding="utf-8")
         except OSError:
             continue  # it has ended
-        if int(status.rpartition(")")[2].split()[1]) == pid and "spawn_main" in words:
+        if int(status.rpartition(")")[2].split()[1]) == pid and "popen_loky" in words:
             found.add(int(place.name))
     return found
 
@@ -287,8 +287,10 @@ def test_a_run_with_two_workers_killed_at_any_moment_leaves_nobody_and_goes_on(
 ):
     expected, seconds = undisturbed(*FOUR)
     running = plumbline.start(*FOUR, cwd=tmp_path)
-    time.sleep(moment(number, 2, seconds))
+    wait_for(lambda: processes_below(running.pid))  # or there would be nobody to be left
+    time.sleep(moment(number, 2, 0.6 * seconds))
     workers = processes_below(running.pid)
+    assert workers
     running.kill()
     assert running.wait().returncode in (-signal.SIGKILL, 0)
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 20)

@@ -17,11 +17,9 @@ from rich.text import Text
 from benchmark import diagnosis_table, fine_table, table
 from benchmark.manifest import manifest
 from benchmark.maps import EDGES, MAP_CONTROLS
-from benchmark.report import figure
 from benchmark.report.choices import choices_note
 from benchmark.report.diagnosis_text import diagnosis_markdown, flags_note, missing_table
 from benchmark.report.fine_text import fine_markdown, pixels_table
-from benchmark.report.map_figure import draw_maps
 from benchmark.report.text import chance_note, leaderboard_markdown, leaderboard_table
 from benchmark.request import Request
 from benchmark.store import CONTROL, Result, file_word, write_json
@@ -100,6 +98,9 @@ def write(outcome: Outcome, request: Request, *, command: str) -> Path:
 
 
 def _write(outcome: Outcome, request: Request, command: str) -> None:
+    from benchmark.report import figure  # noqa: PLC0415 - matplotlib is slow to load, and typos come first
+    from benchmark.report.map_figure import draw_maps  # noqa: PLC0415
+
     folder = request.folder
     # Scores come last: where they are, whatever lies beside them is of the same run.
     (folder / "scores.csv").unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import special
 from torch import Tensor
 
 from methods import evaluation
@@ -206,7 +206,7 @@ def normal_scores(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n = len(features)
     order = rng.permutation(n)
     ranks = np.empty(features.shape)
-    ranks[order] = stats.rankdata(features[order], method="ordinal", axis=0)
+    ranks[order] = 1 + features[order].argsort(axis=0, kind="stable").argsort(axis=0)
     scores = special.ndtri(ranks / (n + 1))
     scores /= scores.std(0)
     return np.where(np.ptp(features, axis=0) > 0, scores, 0)

@@ -8,8 +8,6 @@ from math import comb
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lars_path_gram
 from torch import Tensor
 
 # Coalitions a player from which drawing of all sizes errs less than the single players alone.
@@ -118,6 +116,9 @@ def selected_values(
     Returns:
         ``[n, players]``; rows add up to ``gain``.
     """
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - slow to load, and rarely needed
+    from sklearn.linear_model import lars_path_gram  # noqa: PLC0415
+
     z, w = coalitions.double().numpy(), weight.double().numpy()
     value, whole = worth.double().numpy(), gain.double().numpy()[:, 0]
     size, n_players = z.sum(1), z.shape[1]

@@ -15,7 +15,7 @@ from methods import evaluation
 from methods.api import PIXELS, Attribution, FusionModel, Method, NotApplicableError, SeparableModel
 from methods.autograd_graph import Step, nodes
 from methods.evaluation import chunks, encode, probabilities
-from methods.pixel_maps import N_MAPS, feature_slopes
+from methods.pixel_maps import N_MAPS, feature_slopes, log_odds
 from synthetic.types import Samples
 
 # After these, an axis of the result is no longer a direction in the image, or its places have moved.
@@ -39,11 +39,12 @@ def grad_cam(
     """Return ReLU(Σ_k w_k A_k), enlarged to the image, w_k the spatial mean of ∂s/∂A_k; pixels alone.
 
     A are the feature maps that are the last to have a place in the image: the result of a convolution, and of
-    what follows it up to the first operation that takes places apart or away. s are the log-odds of the
-    *predicted* class: what speaks against it is cut off, so that of two classes the other one's map would
-    show what speaks against what the model says. The paper takes the class's logit alone; a number that is
-    added to all logits changes that, and not the probabilities. Feature maps are coarse: the map is enlarged
-    bilinearly.
+    what follows it up to the first operation that takes places apart or away. They are looked for in the
+    image's encoder, and between encoder and logits where that has none (a network that is explained at its
+    inputs). s are the log-odds of the *predicted* class: what speaks against it is cut off, so that of two
+    classes the other one's map would show what speaks against what the model says. The paper takes the
+    class's logit alone; a number that is added to all logits changes that, and not the probabilities. Feature
+    maps are coarse: the map is enlarged bilinearly.
 
     The maps say nothing about tables, and nothing that could be compared between images.
 
@@ -68,25 +69,44 @@ def grad_cam(
         raise NotApplicableError("needs a model that encodes each image alone")
     first = samples.take(slice(0, n_maps))
     features = encode(model, first.inputs)
-    slopes = feature_slopes(model, features, probabilities(model, features).argmax(1))
+    predicted = probabilities(model, features).argmax(1)
+    slopes = feature_slopes(model, features, predicted)
     return Attribution(
-        pixels={
-            name: _maps(model, name, first.inputs[name], slopes[:, model.groups[name]]) for name in images
-        }
+        pixels={name: _maps(model, name, first.inputs[name], features, predicted, slopes) for name in images}
     )
 
 
-def _maps(model: SeparableModel, name: str, value: Tensor, slopes: Tensor) -> np.ndarray:
-    """Return the maps ``[m, height, width]`` of one image, given ∂s by its encoding ``[m, columns]``."""
+def _maps(
+    model: SeparableModel, name: str, value: Tensor, features: Tensor, predicted: Tensor, slopes: Tensor
+) -> np.ndarray:
+    """Return the maps ``[m, height, width]`` of one image.
+
+    Args:
+        model: the model.
+        name: of the image.
+        value: the image ``[m, channels, height, width]``.
+        features: fusion features ``[m, d]``.
+        predicted: class whose log-odds s are explained ``[m]``.
+        slopes: ∂s by the fusion features.
+    """
     found = []
     for rows in chunks(len(value), evaluation.ENCODE_ROWS):
         watch = _FeatureMaps(len(value[rows]))
         leaf = value[rows].detach().clone().requires_grad_()
         with torch.enable_grad(), watch:
-            encoded = model.encode_modality(name, leaf)
-        steps = list(nodes(encoded, leaf))
+            end = model.encode_modality(name, leaf)
+        upstream = slopes[rows, model.groups[name]]
+        maps = watch.found
+        if not maps:
+            # A network without a fusion layer: its features are its inputs, and its convolutions come after.
+            rest = features[rows].detach().clone().requires_grad_()
+            with torch.enable_grad(), watch:
+                end = _log_odds(model, name, end, rest, predicted[rows])
+            upstream = torch.ones_like(end)
+            maps = _of_one(name, watch.found, leaf, rest)
+        steps = list(nodes(end, leaf))
         _check_convolutions(name, watch, steps)
-        activation, gradient = _last(name, watch.found, encoded, slopes[rows])
+        activation, gradient = _last(name, maps, end, upstream)
         _check_what_follows(name, watch, activation, steps)
         weights = gradient.mean((2, 3), keepdim=True)
         small = (weights * activation.detach()).sum(1, keepdim=True).relu()
@@ -94,13 +114,45 @@ def _maps(model: SeparableModel, name: str, value: Tensor, slopes: Tensor) -> np
     return torch.cat(found).cpu().numpy()
 
 
-def _last(name: str, maps: Sequence[Tensor], encoded: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the last feature maps that the encoding depends on, and ∂s by them."""
+def _log_odds(model: SeparableModel, name: str, encoded: Tensor, rest: Tensor, predicted: Tensor) -> Tensor:
+    """Return s ``[m]``, given the encoding of one image, and the fusion features for the other modalities."""
+    parts = [encoded if it == name else rest[:, model.groups[it]] for it in model.modalities]
+    return log_odds(model.classify(torch.cat(parts, 1)), predicted)
+
+
+def _of_one(name: str, maps: Sequence[Tensor], leaf: Tensor, rest: Tensor) -> list[Tensor]:
+    """Return the feature maps that depend on an image; a NotApplicableError if the last is not its alone."""
+    found, is_alone = [], True
+    for activation in maps:
+        if not activation.requires_grad:
+            continue
+        own, others = torch.autograd.grad(
+            activation.sum(), (leaf, rest), retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        if own.any():
+            found.append(activation)
+            is_alone = not others.any()
+    if not is_alone:
+        raise NotApplicableError(
+            f"needs feature maps of one image alone, and those of {name!r} depend on other modalities as well"
+        )
+    return found
+
+
+def _last(name: str, maps: Sequence[Tensor], end: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the last feature maps that what is computed of an image depends on, and ∂s by them.
+
+    Args:
+        name: of the image.
+        maps: in the order of computation.
+        end: the image's encoding, or s.
+        slopes: ∂s by ``end``.
+    """
     for activation in reversed(maps):
-        if not (activation.requires_grad and encoded.requires_grad):
+        if not (activation.requires_grad and end.requires_grad):
             continue
         # One at a time: the way back is short to the last ones, and long to all of them.
-        (gradient,) = torch.autograd.grad(encoded, activation, slopes, retain_graph=True, allow_unused=True)
+        (gradient,) = torch.autograd.grad(end, activation, slopes, retain_graph=True, allow_unused=True)
         if gradient is not None:
             return activation, gradient
     raise NotApplicableError(

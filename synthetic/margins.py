@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 Family = Literal["normal", "truncated_normal", "lognormal", "student_t", "uniform", "binary"]
 
@@ -103,7 +103,9 @@ class Margin:
 @lru_cache(maxsize=64)
 def _truncated_normal(low: float, high: float) -> tuple[Any, float, float]:
     """Return the law between two bounds, its mean and its standard deviation."""
-    law = stats.truncnorm(low, high)
+    from scipy.stats import truncnorm  # noqa: PLC0415 - slow to load, and few scenarios need it
+
+    law = truncnorm(low, high)
     return law, float(law.mean()), float(law.std())
 
 

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from benchmark.findings import Contest, Findings
 from benchmark.report import latex
@@ -23,6 +22,7 @@ from benchmark.report.figures.estimands import draw_estimands
 from benchmark.report.figures.heat_map import draw_heat_map
 from benchmark.report.figures.intervals import draw_intervals
 from benchmark.report.figures.truth_and_estimate import draw_importances
+from benchmark.report.pictures import Figure
 from benchmark.report.sections import in_order
 from benchmark.report.standing import has_rank
 from benchmark.report.text import level_words

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from benchmark.report.figures.drawing import any_script, name_shown
 from benchmark.report.figures.truth_and_estimate import MOST_METHODS, draw_importances
 from benchmark.report.palette import PALETTE
-from benchmark.report.pictures import own_style
+from benchmark.report.pictures import Figure, own_style
 from synthetic.cache import replacing
 from synthetic.names import printable
 

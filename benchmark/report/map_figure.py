@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from benchmark.maps import MASK, RELEVANCE, SCAN, grown
 from benchmark.report.figure import name_shown
-from benchmark.report.pictures import own_style
+from benchmark.report.pictures import Axes, Figure, FigureCanvasAgg, own_style
 from synthetic.names import printable
 
 MOST_ROWS = 12

@@ -2,6 +2,7 @@
 
 A notebook's back end that is not installed here, a style of the user's own, or text set by TeX would end a
 command, or give other pictures. Pictures are drawn without a back end, and with matplotlib's own settings.
+Modules of this package take matplotlib from here: whoever imports it first must know of the back end.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ else:
             mpl.rcParams["backend"] = _named  # the user's own pictures are drawn as ever
 
 from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure, SubFigure
+
+__all__ = ["Axes", "Figure", "FigureCanvasAgg", "SubFigure", "own_style", "to_rgb"]
 
 
 @contextmanager

@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure, SubFigure
 
 from benchmark.report.figure import name_shown
-from benchmark.report.pictures import own_style
+from benchmark.report.pictures import Axes, Figure, FigureCanvasAgg, SubFigure, own_style, to_rgb
 from benchmark.report.scenario_text import N_SHOWN, SPLIT
 from benchmark.report.scenario_words import (
     LARGEST_ZERO,

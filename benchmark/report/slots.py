@@ -12,7 +12,6 @@ from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from benchmark.findings import Contest, Findings
 from benchmark.findings.answer import shown
@@ -22,7 +21,7 @@ from benchmark.report.figures.cost import draw_cost
 from benchmark.report.figures.critical_difference import draw_critical_difference
 from benchmark.report.figures.error_parts import draw_error_parts
 from benchmark.report.figures.svg import themed_svg
-from benchmark.report.pictures import own_style
+from benchmark.report.pictures import Figure, own_style
 from benchmark.store import CONTROL
 from benchmark.table import by_images
 

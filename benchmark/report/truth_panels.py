@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import SubFigure
 
 from benchmark.report.figure import COLOURS, name_shown
+from benchmark.report.pictures import Axes, SubFigure
 from benchmark.report.scenario_words import LARGEST_ZERO, shown_subsets
 from synthetic.types import Truth
 

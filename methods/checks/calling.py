@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +20,10 @@ Check = Callable[[Method], None]
 
 class CheckError(AssertionError):
     """A method breaks a rule; the message names the method, the rule, what was found and what to do."""
+
+
+class RaisedError(CheckError):
+    """A method raised where it was to explain a model."""
 
 
 def broken(method: Method, rule: str, found: str, advice: str) -> CheckError:
@@ -65,12 +72,28 @@ def attribute_as_it_is(
     except NotApplicableError:
         raise
     except (Exception, SystemExit) as error:
-        raise broken(
-            method,
-            f"explain {what}",
-            f"It raised {type(error).__name__}: {str(error).rstrip('.')}",
-            "Mend it, or raise methods.NotApplicableError with the reason where it cannot apply",
+        raise RaisedError(
+            f"Method {method.name!r} must explain {what}. {told(error)} Mend it, or raise "
+            "methods.NotApplicableError with the reason where it cannot apply."
         ) from error
+
+
+def told(error: BaseException) -> str:
+    """Return what was raised, and by which line of a user's own code, in a sentence."""
+    own = [it for it in traceback.extract_tb(error.__traceback__) if _is_own(Path(it.filename))]
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"It raised {type(error).__name__}: {str(error).strip().rstrip('.')}{place}."
+
+
+def _is_own(file: Path) -> bool:
+    return "site-packages" not in file.parts and not any(file.is_relative_to(it) for it in _OTHERS)
+
+
+_OTHERS = (
+    *(Path(api.__file__).parents[1] / name for name in ("synthetic", "methods", "benchmark")),
+    Path(sysconfig.get_path("stdlib")),
+)
+"""Where code lies that is not a user's own."""
 
 
 def shares(attribution: Attribution) -> dict[str, float]:

@@ -15,6 +15,7 @@ from methods.checks.calling import (
     each,
     raised_by_the_contract,
     rule,
+    told,
 )
 from methods.checks.network import USUAL, Bare, Shapes, case, retrain
 
@@ -113,7 +114,7 @@ def check_one_sample(method: Method) -> None:
         raise broken(
             method,
             "explain one sample, or refuse it clearly",
-            f"It raised {type(error).__name__}: {str(error).rstrip('.')}",
+            told(error).removesuffix("."),
             "Raise methods.NotApplicableError('needs two samples at least') where one is not enough; a "
             "standard deviation over one sample is NaN",
         ) from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from methods.api import Method, NotApplicableError
 from methods.checks import invariances, kinds, rules
-from methods.checks.calling import Check
+from methods.checks.calling import Check, RaisedError, told
 from methods.registry import as_method, get
 from synthetic.names import check_known
 
@@ -17,6 +17,11 @@ CHECKS: tuple[Check, ...] = (*rules.CHECKS, *invariances.CHECKS, *kinds.CHECKS)
 """Every check, in the order in which they run."""
 
 Candidate = Callable[..., object] | Method | str
+
+Subject = TypeVar("Subject")
+
+_FIRST_CALL = rules.check_finite_values
+"""The first check that calls a method: where it raises there, the others would say the same again."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +31,20 @@ class Finding:
     Attributes:
         check: its name.
         rule: what it checks, in one line.
-        status: ``ok``, ``failed``, or ``skipped`` where the method does not apply.
+        status: ``ok``, ``failed``, or ``skipped`` where the rule or the method does not apply.
         reason: why it failed or was skipped; empty otherwise.
+        raised: it failed since something raised, and not by what was said.
     """
 
     check: str
     rule: str
     status: Literal["ok", "failed", "skipped"]
     reason: str = ""
+    raised: bool = False
 
 
 def run_checks(candidate: Candidate) -> Iterator[Finding]:
-    """Yield what came of each check, as they are done.
+    """Yield what came of each check, as they are done; they end where a method raises at its first call.
 
     Args:
         candidate: a method, a bare function ``(model, samples, rng)``, or a name as ``methods.get`` takes it.
@@ -49,8 +56,17 @@ def run_checks(candidate: Candidate) -> Iterator[Finding]:
         >>> {finding.status for finding in run_checks("gradient")}
         {'ok'}
     """
-    method = find(candidate)
-    return (_finding(method, check) for check in CHECKS)
+    return _run(find(candidate))
+
+
+def _run(method: Method) -> Iterator[Finding]:
+    for check in CHECKS:
+        found = finding(check, method)
+        yield found
+        if found.raised and check is _FIRST_CALL:
+            if not finding(check, replace(method, needs_labels=True)).raised:
+                yield finding(invariances.check_labels, method)  # it lacks labels alone: that check says so
+            return
 
 
 def parametrize_with_checks(
@@ -105,14 +121,23 @@ def find(candidate: Candidate) -> Method:
     return get(candidate) if isinstance(candidate, str) else as_method(candidate)
 
 
-def _finding(method: Method, check: Check) -> Finding:
+def finding(check: Callable[[Subject], None], subject: Subject) -> Finding:
+    """Return what came of one check.
+
+    Args:
+        check: raises an AssertionError that says what is wrong, or a NotApplicableError; what else it raises
+            is the subject's doing.
+        subject: what is checked.
+    """
     rule = (check.__doc__ or "").partition("\n")[0]
     try:
-        check(method)
+        check(subject)
     except NotApplicableError as reason:
         return Finding(check.__name__, rule, "skipped", str(reason))
     except AssertionError as error:
-        return Finding(check.__name__, rule, "failed", str(error))
+        return Finding(check.__name__, rule, "failed", str(error), isinstance(error, RaisedError))
+    except Exception as error:  # noqa: BLE001 - a user's own code may raise anything
+        return Finding(check.__name__, rule, "failed", told(error), raised=True)
     return Finding(check.__name__, rule, "ok")
 
 

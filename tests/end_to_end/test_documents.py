@@ -14,6 +14,7 @@ import benchmark
 import synthetic
 from benchmark import __main__ as command
 from benchmark import session
+from benchmark.models.checks import check_model
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,7 +29,7 @@ def blocks(text, language):
 
 def test_there_is_something_to_test():
     assert len(blocks(README, "python")) == 4
-    assert len(blocks(CONTRIBUTING, "python")) == 1
+    assert len(blocks(CONTRIBUTING, "python")) == 2
     assert len(commands()) >= 6
 
 
@@ -75,6 +76,16 @@ def test_a_scenario_of_your_own(tmp_path, monkeypatch):
     assert truth["axial"] > truth["labs"] > 0
     assert truth["coronal"] == 0
     assert synthetic.load_scenario("mine.toml") == scope["mine"]
+
+
+def test_a_network_without_a_fusion_layer():
+    scope = {}
+    exec(blocks(CONTRIBUTING, "python")[1], scope)  # noqa: S102 - the document's own text
+    shapes = {
+        **dict.fromkeys(("axial", "coronal"), (1, 28, 28)),
+        **dict.fromkeys(("clinical_a", "clinical_b"), (10,)),
+    }
+    check_model(scope["network"], shapes=shapes)
 
 
 def test_the_toml_of_the_page_on_truths_is_a_scenario():

@@ -29,13 +29,32 @@ def by_position_of_three(model, samples, rng):
     raise raise_if("needs three modalities [at least]")
 """
 
+NETWORK = """
+from torch import nn
+
+from benchmark.models.plain import plain
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scan = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(28, 2))
+
+    def forward(self, axial, coronal, first, second):
+        return self.head(torch.cat([self.scan(axial), self.scan(coronal), first, second], 1))
+
+
+network = plain(Net)
+"""
+
 SMALL = ("--scenario", "paper-F4", "--patients", "400", "--explained", "60")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mine")
-    (folder / "mine.py").write_text(MINE + BAD, encoding="utf-8")
+    (folder / "mine.py").write_text(MINE + BAD + NETWORK, encoding="utf-8")
     return folder
 
 
@@ -112,6 +131,15 @@ def test_a_check_that_fails_says_what_to_do(folder):
     said = " ".join(done.stdout.split())
     assert "Method 'mine:by_position' must say the same of a model whose modalities stand in" in said
     assert done.stdout.splitlines()[-1].strip() == f"{len(found) - 2} ok, 2 failed"
+
+
+def test_a_plain_network_is_checked_on_what_it_takes(folder):
+    done = plumbline("check-model", "mine:network", "--scenario", "paper-F4", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(statuses(done.stdout).values()) == {"ok"}
+    done = plumbline("check-model", "mine:network", cwd=folder)
+    assert done.returncode == 1
+    assert "check it on inputs of other shapes (--scenario NAME)" in " ".join(done.stdout.split())
 
 
 @pytest.mark.slow

@@ -432,6 +432,28 @@ def test_a_sound_method_passes_every_check():
     assert {found.status for found in run_checks(sound)} == {"ok"}
 
 
+def test_a_method_that_always_raises_is_told_so_once():
+    def broken(model, samples, rng):
+        return dict.fromkeys(model.modalities, 1 / 0)
+
+    found = list(run_checks(broken))
+    assert [(it.check, it.status) for it in found] == [
+        ("check_estimand_is_known", "ok"),
+        ("check_finite_values", "failed"),
+    ]
+    assert "It raised ZeroDivisionError: division by zero (test_checks.py, line " in found[-1].reason
+
+
+def test_a_method_that_raises_on_some_models_is_checked_on_the_others():
+    def two_classes_at_most(model, samples, rng):
+        if model.classify(model.encode(samples.inputs)).shape[1] > 2:
+            raise KeyError("of three")
+        return sound(model, samples, rng)
+
+    assert [it.check for it in run_checks(two_classes_at_most)] == NAMES
+    assert list(failed(two_classes_at_most)) == ["check_number_of_classes"]
+
+
 def test_labels_that_were_not_declared_are_told_as_such():
     # No check can run the method then, and this one says why.
     found = failed(needs_undeclared_labels)
@@ -453,7 +475,7 @@ def test_a_check_raises_an_assertion_error_with_its_cause():
     def raises(model, samples, rng):
         raise KeyError("axial")
 
-    with pytest.raises(CheckError, match=r"'raises' must explain .* It raised KeyError: 'axial'\. ") as error:
+    with pytest.raises(CheckError, match=r"'raises' must explain .* It raised KeyError: 'axial' \(") as error:
         rules.check_finite_values(as_method(raises))
     assert isinstance(error.value, AssertionError)
     assert isinstance(error.value.__cause__, KeyError)

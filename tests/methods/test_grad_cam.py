@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from benchmark import metering
+from benchmark.models.plain import PlainNetwork
 from methods import NotApplicableError
 from methods.grad_cam import grad_cam
 from methods.pixel_maps import log_odds
@@ -140,6 +141,75 @@ def test_a_model_that_it_cannot_see_into_is_refused(kit, network, samples, rng):
     tables = kit.network({"a": (3,), "b": (2,)})
     with pytest.raises(NotApplicableError, match="needs an image"):
         grad_cam(tables, kit.samples(tables.shapes, n=3), rng)
+
+
+class Block(nn.Module):
+    """A residual block, as ResNets are made of."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+
+    def forward(self, value):
+        return torch.relu(value + self.layers(value))
+
+
+class Residual(nn.Module):
+    """A network without a fusion layer: each image through residual blocks, joined with a table late."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (
+            nn.Sequential(nn.Conv2d(1, 6, 5, stride=2), Block(), Block()) for _ in range(2)
+        )
+        self.head = nn.Linear(15, 2)
+
+    def forward(self, scan, table, other):
+        maps = (self.first(scan), self.second(other))
+        return self.head(torch.cat([*(it.mean((2, 3)) for it in maps), table], 1))
+
+
+RESIDUAL = {"scan": (1, 28, 28), "table": (3,), "other": (1, 28, 28)}
+
+
+def wrapped(network, seed=3):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return PlainNetwork(network(), RESIDUAL).eval().requires_grad_(requires_grad=False)
+
+
+def several(n=70):
+    generator = torch.Generator().manual_seed(0)
+    return Samples({name: torch.rand(n, *shape, generator=generator) for name, shape in RESIDUAL.items()})
+
+
+@pytest.mark.parametrize(("image", "encoder"), [("scan", "first"), ("other", "second")])
+def test_a_network_without_a_fusion_layer_is_seen_into(rng, image, encoder):
+    model, samples = wrapped(Residual), several()
+    inputs = samples.inputs
+    target = model(inputs).argmax(1)
+    assert 0 < target.sum() < len(target)
+
+    def score(value):
+        return log_odds(model.network(*{**inputs, image: value}.values()), target)
+
+    layer = getattr(model.network, encoder)[-1]
+    coarse = captum.attr.LayerGradCam(score, layer).attribute(
+        inputs[image].clone().requires_grad_(), relu_attributions=True
+    )
+    theirs = captum.attr.LayerAttribution.interpolate(coarse, (28, 28), "bilinear")[:, 0].detach().numpy()
+    ours = grad_cam(metering.meter(model), samples, rng).pixels[image]
+    assert theirs.any()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * theirs.max())
+
+
+def test_maps_of_two_images_at_once_are_nobodys(rng):
+    class Stacked(Residual):
+        def forward(self, scan, table, other):
+            return super().forward(scan + other, table, scan + other)
+
+    with pytest.raises(NotApplicableError, match="those of 'scan' depend on other modalities as well"):
+        grad_cam(wrapped(Stacked), several(6), rng)
 
 
 def test_it_shows_what_speaks_for_the_predicted_class(rng):

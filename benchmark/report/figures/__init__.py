@@ -5,3 +5,5 @@ are printed: `drawing.COLUMN` or `drawing.PAGE` inches wide, letters of 6 and 7 
 are drawn as they stand. ``benchmark.report.figure.save`` writes a figure to a file, `svg.themed_svg` into a
 page.
 """
+
+from benchmark.report.pictures import own_style as own_style  # before anything else imports matplotlib

@@ -25,14 +25,15 @@ class Event:
 
     Attributes:
         kind: ``begin`` (n jobs), ``prepare`` (data are looked for), ``cached`` (n results were there),
-            ``result`` (one more), ``stop`` (before its end) or ``end`` (n results in all).
+            ``result`` (one more), ``printed`` (by methods, models and libraries, meanwhile), ``stop`` (before
+            its end) or ``end`` (n results in all).
         n: number of jobs or results.
         result: what came of a job.
         path: file of the result.
         facts: more, by name; what JSON can hold.
     """
 
-    kind: Literal["begin", "prepare", "cached", "result", "stop", "end"]
+    kind: Literal["begin", "prepare", "cached", "result", "printed", "stop", "end"]
     n: int = 0
     result: Result | None = None
     path: Path | None = None

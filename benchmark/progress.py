@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from benchmark.events import Event
+from benchmark.streams import own_errors
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -106,7 +107,7 @@ def bar(remaining: ProgressColumn | None = None) -> Progress:
     Args:
         remaining: shows what is left; None for what the speed so far tells.
     """
-    console = Console(stderr=True)
+    console = Console(file=own_errors())
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

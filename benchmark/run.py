@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmark.bench import NO_LIMITS, Limits, describe, no_result, set_up
 from benchmark.crew import Crew
@@ -14,6 +15,7 @@ from benchmark.diagnosis import DIAGNOSIS
 from benchmark.executors import WorkerDiedError
 from benchmark.recall import look_up
 from benchmark.store import Result, Store
+from benchmark.streams import heard
 from benchmark.suite import Job, Stage
 from methods.api import Method
 from synthetic.settings import own_settings
@@ -36,6 +38,13 @@ class Task:
     limits: Limits = NO_LIMITS
 
 
+class Done(NamedTuple):
+    """What came of a task: a result for each of its jobs, and what was printed meanwhile."""
+
+    results: list[Result]
+    printed: str = ""
+
+
 def run(
     jobs: Iterable[Job],
     store: Store,
@@ -48,6 +57,7 @@ def run(
     limits: Limits = NO_LIMITS,
     on_cached: Callable[[int], None] = lambda _n: None,
     on_result: Callable[[Result, Path], None] = lambda _result, _path: None,
+    on_printed: Callable[[Stage, str], None] = lambda _stage, _text: None,
 ) -> list[Result]:
     """Do the jobs whose results are not there yet, store each result, and return all of them.
 
@@ -62,6 +72,7 @@ def run(
         limits: what each method may take.
         on_cached: called once, with the number of results that are there.
         on_result: called with each new result and the file that holds it.
+        on_printed: called with what a task printed, after its results.
 
     Returns:
         One result a job, in the order of the jobs.
@@ -75,22 +86,33 @@ def run(
     crew = Crew(execute, executor, renew=renew, window=window)
     try:
         for task, answer in crew.results(pending):
-            found = _failed(task, answer) if isinstance(answer, WorkerDiedError) else answer
-            for (job, _, _), result in zip(task.jobs, found, strict=True):
+            done = Done(_failed(task, answer)) if isinstance(answer, WorkerDiedError) else answer
+            for (job, _, _), result in zip(task.jobs, done.results, strict=True):
                 path = store.save(result)
                 results[job] = result
                 on_result(result, path)
+            if done.printed:
+                on_printed(task.stage, done.printed)
     finally:
         crew.shutdown()
     return [results[job] for job in jobs]
 
 
-def execute(task: Task) -> list[Result]:
+def execute(task: Task) -> Done:
     """Draw the data, train or recall the model, and run every method of the task.
 
     A method that raises, or returns what it must not, costs its own result only. Where the data or the
-    model cannot be made, every job of the task fails with the reason.
+    model cannot be made, every job of the task fails with the reason. Where methods run apart, what they,
+    models and libraries print is returned; where they run in the caller's process, it is for him to see.
     """
+    if not task.limits.apart:
+        return Done(_results(task))
+    with heard() as printed:
+        results = _results(task)
+    return Done(results, printed.text)
+
+
+def _results(task: Task) -> list[Result]:
     with own_settings(threads=1):
         try:
             trains = any(method is not None and method.trains for _, _, method in task.jobs)

@@ -19,7 +19,7 @@ from benchmark import suite as suites
 from benchmark.bench import Limits, describe, no_result, set_up
 from benchmark.diagnosis import DIAGNOSIS
 from benchmark.dry_run import dry_run, dry_run_text
-from benchmark.events import Event, repeat_command
+from benchmark.events import LOG, Event, repeat_command
 from benchmark.executors import default_workers
 from benchmark.outcome import Outcome, show, write
 from benchmark.progress import progress
@@ -129,9 +129,12 @@ def run(
         return
     command = shlex.join(["plumbline", *sys.argv[1:]])
     files: dict[str, Path] = {}
+    n_printed = 0
     with progress(quiet=quiet, expected=outlook and outlook.seconds) as watch:
 
         def remember(event: Event) -> None:
+            nonlocal n_printed
+            n_printed += event.kind == "printed"
             if event.result is not None and event.path is not None:
                 files[event.result.key] = event.path
             watch(event)
@@ -142,6 +145,9 @@ def run(
     seconds = time.perf_counter() - start
     console.print(printable(f"Files: {folder}"), markup=False, soft_wrap=True)
     console.print(f"{len(outcome.results)} results in {seconds:.0f} s", style="dim")
+    if n_printed:
+        told = f"What methods, models and libraries printed is in {folder / LOG}, under 'printed'."
+        console.print(printable(told), markup=False, soft_wrap=True, style="dim")
     if as_json:
         typer.echo(_as_json(outcome, folder, files, seconds))
     if report:

@@ -10,13 +10,14 @@ import json
 import os
 import selectors
 import signal
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
+
+from benchmark.streams import flush
 
 _CHUNK = 2**16
 _POLL = 0.5  # seconds
@@ -48,7 +49,7 @@ def apart(work: Callable[[], Any], *, timeout: float | None = None) -> Any:
         SandboxError: if it raised, ended its process, or was killed.
     """
     # What is still in a buffer would be written twice.
-    _flush()
+    flush()
     reader, writer = os.pipe()
     start = time.monotonic()
     child, status = 0, 0
@@ -112,16 +113,10 @@ def _answer(work: Callable[[], Any], writer: int) -> NoReturn:
             data = json.dumps(["error", "".join(traceback.format_exception(error))]).encode()
         while data:
             data = data[os.write(writer, data) :]
-        _flush()
+        flush()
         code = 0
     finally:
         os._exit(code)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # a process without a terminal may have none
-            stream.flush()
 
 
 def _end_with_parent(parent: int) -> None:

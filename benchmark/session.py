@@ -93,6 +93,7 @@ def run(
                     limits=request.limits,
                     on_cached=lambda n: tell(Event("cached", n=n)),
                     on_result=lambda result, path: tell(Event("result", n=1, result=result, path=path)),
+                    on_printed=lambda stage, text: tell(Event("printed", facts=_printed(stage, text))),
                 )
             except BaseException as error:
                 tell(Event("stop", facts={"reason": f"{type(error).__name__}: {error}".strip(": ")}))
@@ -101,6 +102,12 @@ def run(
     finally:
         place.close()
     return Outcome(results)
+
+
+def _printed(stage: Stage, text: str) -> dict[str, object]:
+    """Return what the log says of what was printed while a stage was worked on."""
+    where = {"scenario": stage.scenario, "model": stage.model, "data_seed": stage.data_seed}
+    return {**where, "text": text}
 
 
 class _Workplace:

@@ -1,11 +1,85 @@
-"""Standard output and errors that cannot stop the work: closed, full, broken, or unable to show a letter."""
+"""Standard output and errors that cannot stop the work: closed, full, broken, or unable to show a letter.
+
+And what others print, kept from the terminal.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TextIO
+
+_MOST_KEPT = 20_000  # bytes of what is printed
+
+
+@dataclass
+class Heard:
+    """What was printed in a block, once the block has ended; of much, the end."""
+
+    text: str = ""
+
+
+_listening = threading.Lock()
+
+
+@contextmanager
+def heard() -> Iterator[Heard]:
+    """Keep what the block prints from the terminal: Python's prints and warnings, and those of libraries.
+
+    Standard output and errors are those of the process. Of several threads, one at a time is listened to.
+    """
+    found = Heard()
+    if not _listening.acquire(blocking=False):
+        yield found
+        return
+    try:
+        with tempfile.TemporaryFile() as file, _printed_to(file.fileno()):
+            yield found
+            flush()
+            start = max(0, file.seek(0, os.SEEK_END) - _MOST_KEPT)
+            file.seek(start)
+            cut = f"({start:,} bytes before are left out) … " if start else ""
+            found.text = cut + file.read().decode(errors="replace")
+    finally:
+        _listening.release()
+
+
+@contextmanager
+def _printed_to(number: int) -> Iterator[None]:
+    """Let what the process prints go to an open file."""
+    flush()
+    before = os.dup(1), os.dup(2)
+    try:
+        os.dup2(number, 1)
+        os.dup2(number, 2)
+        yield
+    finally:
+        flush()
+        for there, own in zip(before, (1, 2), strict=True):
+            os.dup2(there, own)
+            os.close(there)
+
+
+def flush() -> None:
+    """Write what still waits in this process's standard streams; it may have none."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+
+
+def own_errors() -> TextIO:
+    """Return a stream to where standard errors go now, also while they are listened to."""
+    try:
+        stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding=sys.stderr.encoding, errors="replace")
+    except (AttributeError, OSError, ValueError):  # a notebook's, or none
+        return sys.stderr
+    return Lenient(stream)  # pyright: ignore[reportReturnType]
 
 
 class Lenient(io.TextIOBase):

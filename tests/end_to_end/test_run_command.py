@@ -33,7 +33,11 @@ def picky(model, samples, rng):
     raise NeedsImageError("needs an image")
 
 def chatty(model, samples, rng):
+    import os, sys, warnings
     print("hello from a method")
+    sys.stderr.write("and from its errors\\n")
+    warnings.warn("and a warning")
+    os.system("echo and from a program")
     return {name: 1.0 for name in model.modalities}
 
 def steady(model, samples, rng):
@@ -139,6 +143,28 @@ def test_a_reason_of_a_users_own_is_a_reason_too(plumbline):
     assert (code, json.loads(out)["statuses"]) == (0, {"done": 4, "skipped": 1})
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_what_a_method_prints_goes_into_the_log(tmp_path, workers):
+    (tmp_path / "mine.py").write_text(MINE)
+    own = ("--method", "mine:chatty", "--method", "gradient", "--out", "run")
+    done = subprocess.run(  # noqa: S603 - the project's own command, with a standard output of its own
+        [sys.executable, "-m", "benchmark", "run", "smoke", *SMALL, *own, "--workers", str(workers)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    (printed,) = (line for line in lines if line["event"] == "printed")
+    said = ("hello from a method", "and from its errors", "and a warning", "and from a program")
+    for words in said:
+        assert printed["text"].count(words + "\n") == 1
+        assert words not in done.stdout + done.stderr
+    assert (printed["scenario"], printed["model"], printed["data_seed"]) == ("paper-F2", "oracle", 0)
+    assert "log.jsonl, under 'printed'" in " ".join(done.stdout.split())
+    assert lines[-1]["event"] == "end"
+
+
 @pytest.mark.slow
 def test_what_a_method_prints_is_no_part_of_the_document(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
@@ -147,7 +173,6 @@ def test_what_a_method_prints_is_no_part_of_the_document(tmp_path):
         [sys.executable, "-m", "benchmark", *words], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["statuses"] == {"done": 5}
-    assert "hello from a method" in done.stderr
 
 
 def test_components_share_one_budget(plumbline):

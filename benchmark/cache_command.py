@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.terminal import terminal
 from synthetic import cache_upkeep
 from synthetic.cache import cache_folder
 from synthetic.cache_upkeep import Fault
@@ -23,7 +24,7 @@ EXIT_DAMAGED = 1
 def info() -> None:
     """Say what the cache holds, how large it is and how large it may become."""
     found = cache_upkeep.info(cache_folder())
-    console = _console()
+    console = terminal()
     console.print(f"Cache: {printable(str(found.folder))}", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for head, justify in (("kind", "left"), ("entries", "right"), ("size", "right"), ("oldest use", "left")):
@@ -53,7 +54,7 @@ def info() -> None:
 def verify() -> None:
     """Check every entry against its checksum; exit code 1 if one is damaged or cannot be read."""
     found = cache_upkeep.verify(cache_folder())
-    console = _console()
+    console = terminal()
     console.print(f"{found.n_sound:,} entries are sound, {len(found.damaged)} damaged.")
     _list(console, "Damaged:", found.damaged)
     _list(console, "Not readable:", found.unreadable)
@@ -79,7 +80,7 @@ def clear(
     if not (yes or damaged):
         typer.confirm(f"Remove {', '.join(kinds) if kinds else 'everything'} from {folder}?", abort=True)
     found = cache_upkeep.clear(folder, kinds or None, damaged_only=damaged)
-    console = _console()
+    console = terminal()
     console.print(f"Removed {found.n_files:,} files, {size_text(found.n_bytes)}.")
     _list(console, "Left:", found.left)
 
@@ -104,10 +105,3 @@ def _list(console: Console, head: str, faults: list[Fault] | tuple[Fault, ...]) 
     for fault in faults:
         reason = f": {fault.reason}" if fault.reason else ""
         console.print(printable(f"  {fault.path}{reason}"), markup=False, soft_wrap=True)
-
-
-def _console() -> Console:
-    console = Console()
-    if not console.is_terminal:
-        console.width = 110
-    return console

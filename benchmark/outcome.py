@@ -116,6 +116,7 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
             table.by_estimand(outcome.scores),
             title=request.title,
             command=command,
+            own=request.own_names,
             finer=[
                 *fine_markdown(
                     outcome.pixels,
@@ -167,12 +168,12 @@ def show(outcome: Outcome, request: Request, console: Console) -> None:
     board = outcome.leaderboard
     # Where methods draw maps alone, the other controls have nothing to stand beside.
     if shows == "importances" or (shows == "pixels" and (board["targets"] != CONTROL).any()):
-        console.print(leaderboard_table(board, title=request.title))
+        console.print(leaderboard_table(board, title=request.title, own=request.own_names))
         for note in (chance_note(outcome.scores), choices_note(board["method"])):
             if note:
                 console.print(note, style="dim", soft_wrap=True)
     if len(outcome.pixels):
-        console.print(pixels_table(outcome.pixels))
+        console.print(pixels_table(outcome.pixels, own=request.own_names))
     if shows == "missing" and len(outcome.missing):
         console.print(missing_table(outcome.missing))
     networks = outcome.fidelity

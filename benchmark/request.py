@@ -125,6 +125,12 @@ class Request:
         size = f", {self.image_size} pixels" if self.image_size else ""
         return f"Suite {self.suite.name} on {' and '.join(self.images)} images{kind}{size}"
 
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the methods that are the user's own."""
+        named = (name for name in self.method_names if suites.is_own_function(name))
+        return (*named, *(method.name for method in self.own_methods))
+
     def jobs(self) -> list[Job]:
         """Return the jobs of the run."""
         return suites.plan(

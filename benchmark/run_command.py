@@ -167,7 +167,7 @@ def _check_together(*, workers: int | None, cluster: str | None, dry: bool, as_j
 
 def _say_what_is_missing(outcome: Outcome, request: Request, files: dict[str, Path], console: Console) -> int:
     """Say why results failed, and against what a user's own functions were scored; return how many failed."""
-    own = [name for name in request.method_names if is_own_function(name)]
+    own = request.own_names
     silent = [name for name in own if methods.get(name).estimand == "gradient" and "estimand=" not in name]
     if silent:
         told = f"{', '.join(silent)}: scored against the gradient truth. Another is named by --estimand."

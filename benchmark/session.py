@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO, cast
 
 import pandas as pd
-from rich.console import Console
 
 import methods
 from benchmark import executors
@@ -23,6 +22,7 @@ from benchmark.request import Request
 from benchmark.store import FAILURES, Store
 from benchmark.streams import Lenient
 from benchmark.suite import Stage
+from benchmark.terminal import terminal
 from methods.api import Method
 from synthetic import Scenario
 from synthetic import images as sources
@@ -30,6 +30,8 @@ from synthetic.names import check_known, printable
 from synthetic.settings import own_settings
 
 _SUITE, _SUITE_OF_PIXELS = "smoke", "pixels"
+_NOTEBOOK = 140
+"""Columns that a notebook has room for, or a file."""
 
 Watch = Callable[[Event], None]
 
@@ -219,7 +221,7 @@ def evaluate(
     )
     outcome = run(request, workers=workers)
     folder = write(outcome, request, command=f"benchmark.evaluate({method.name}, suite={suite!r})")
-    console = Console(width=140, file=cast("IO[str]", Lenient(sys.stdout)))
+    console = terminal(file=cast("IO[str]", Lenient(sys.stdout)), width=_NOTEBOOK)
     show(outcome, request, console)
     console.print(printable(f"Files: {folder}"), markup=False, soft_wrap=True)
     lines = reasons(outcome.results, own=[method.name])

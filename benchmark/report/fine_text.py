@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 from rich import box
 from rich.table import Table
@@ -10,7 +12,7 @@ from rich.text import Text
 from benchmark.fine_table import FEATURES, PAIRS
 from benchmark.report.markdown import escape
 from benchmark.report.markdown import table as markdown
-from benchmark.report.text import number
+from benchmark.report.text import marked, number
 from benchmark.store import CONTROL
 from synthetic.names import printable
 
@@ -92,8 +94,13 @@ def fine_markdown(
     return sections
 
 
-def pixels_table(board: pd.DataFrame) -> Table:
-    """Return the scores of maps for a terminal; controls stand below a line."""
+def pixels_table(board: pd.DataFrame, *, own: Collection[str] = ()) -> Table:
+    """Return the scores of maps for a terminal; controls stand below a line.
+
+    Args:
+        board: from ``fine_table.pixels_board``.
+        own: names of the user's own methods, which are marked.
+    """
     columns = {key: head for key, head in _PIXEL_COLUMNS.items() if key not in ("relevance_mass", "n_cases")}
     if len(set(board["model"])) == 1:
         del columns["model"]
@@ -109,9 +116,9 @@ def pixels_table(board: pd.DataFrame) -> Table:
             overflow="fold",
         )
     is_control = list(board["targets"] == CONTROL)
-    for place, cells in enumerate(_cells(board, columns)):
+    for place, cells in enumerate(_cells(marked(board, own), columns)):
         last_method = not is_control[place] and place + 1 < len(board) and is_control[place + 1]
-        style = "dim" if is_control[place] else ""
+        style = "dim" if is_control[place] else "bold" if board["method"].iloc[place] in own else ""
         table.add_row(*(Text(printable(cell)) for cell in cells), style=style, end_section=last_method)
     return table
 

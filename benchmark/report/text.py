@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 from rich import box
@@ -60,8 +60,14 @@ _SHORT = {
 }
 
 
-def leaderboard_table(board: pd.DataFrame, *, title: str) -> Table:
-    """Return the leaderboard for a terminal of 80 columns or more; controls stand below a line."""
+def leaderboard_table(board: pd.DataFrame, *, title: str, own: Collection[str] = ()) -> Table:
+    """Return the leaderboard for a terminal of 80 columns or more; controls stand below a line.
+
+    Args:
+        board: from ``table.leaderboard``.
+        title: heading.
+        own: names of the user's own methods, which are marked.
+    """
     columns = {key: head for key, head in _SHORT.items() if not _needless(board, key)}
     table = Table(
         title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), pad_edge=False
@@ -70,11 +76,22 @@ def leaderboard_table(board: pd.DataFrame, *, title: str) -> Table:
         is_name = key in ("model", "method")
         table.add_column(head, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     is_control = list(board["targets"] == "control")
-    for place, cells in enumerate(_cells(board, columns)):
+    for place, cells in enumerate(_cells(marked(board, own), columns)):
         last_method = not is_control[place] and place + 1 < len(board) and is_control[place + 1]
         shown = (Text(printable(cell)) for cell in cells)
-        table.add_row(*shown, style="dim" if is_control[place] else "", end_section=last_method)
+        style = "dim" if is_control[place] else "bold" if board["method"].iloc[place] in own else ""
+        table.add_row(*shown, style=style, end_section=last_method)
     return table
+
+
+def marked(board: pd.DataFrame, own: Collection[str]) -> pd.DataFrame:
+    """Return a board in which the names of the user's own methods say whose they are.
+
+    Example:
+        >>> list(marked(pd.DataFrame({"method": ["lime", "mine:f"]}), ["mine:f"])["method"])
+        ['lime', 'mine:f (yours)']
+    """
+    return board.assign(method=[f"{name} (yours)" if name in own else name for name in board["method"]])
 
 
 def _needless(board: pd.DataFrame, column: str) -> bool:
@@ -95,6 +112,7 @@ def leaderboard_markdown(
     title: str,
     command: str,
     finer: Sequence[str] = (),
+    own: Collection[str] = (),
 ) -> str:
     """Return the whole account of a run as Markdown: leaderboard, importances a case, fidelity, failures.
 
@@ -108,12 +126,15 @@ def leaderboard_markdown(
         title: heading.
         command: what made the run.
         finer: sections on what is finer than a modality.
+        own: names of the user's own methods, which are marked.
     """
     columns = {key: head for key, head in _COLUMNS.items() if not _needless(board, key)}
     parts = [
         f"# {escape(title)}",
         f"Made by {code(command)}.",
-        markdown([*columns.values()], [[*map(escape, cells)] for cells in _cells(board, columns)]),
+        markdown(
+            [*columns.values()], [[*map(escape, cells)] for cells in _cells(marked(board, own), columns)]
+        ),
         _LEGEND,
         chance_note(scores),
     ]

@@ -161,6 +161,10 @@ def test_what_a_method_prints_goes_into_the_log(tmp_path, workers):
         assert printed["text"].count(words + "\n") == 1
         assert words not in done.stdout + done.stderr
     assert (printed["scenario"], printed["model"], printed["data_seed"]) == ("paper-F2", "oracle", 0)
+    board = (tmp_path / "run" / "leaderboard.md").read_text(encoding="utf-8")
+    for text in (done.stdout, board):
+        assert "mine:chatty (yours)" in text
+        assert "gradient (yours)" not in text
     assert "log.jsonl, under 'printed'" in " ".join(done.stdout.split())
     assert lines[-1]["event"] == "end"
 

@@ -160,7 +160,9 @@ def run(
 def _check_together(*, workers: int | None, cluster: str | None, dry: bool, as_json: bool) -> None:
     """Raise a ValueError where two options exclude each other."""
     if workers is not None and cluster is not None:
-        raise ValueError(f"A run must have either --workers or --cluster. Got {workers} and {cluster!r}.")
+        raise ValueError(
+            f"A run must have either --workers or --cluster. Got {workers} and {cluster!r}: leave one out."
+        )
     if dry and as_json:
         raise ValueError("A run must have either --dry-run or --json: a dry run has no outcome. Got both.")
 
@@ -220,7 +222,10 @@ def repeat(
     except OSError as error:
         raise ValueError(f"The result {file} cannot be read: {error}.") from error
     except ValueError as error:
-        raise ValueError(f"The file {file} must hold a result as a run wrote it. Got {error}.") from error
+        raise ValueError(
+            f"The file {file} must hold a result as a run wrote it. Got {error}. Results lie in the folder "
+            "'results' of a run."
+        ) from error
     if earlier is None:
         raise ValueError(
             f"The result {file} was written by another version of Plumbline, and cannot be repeated."

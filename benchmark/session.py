@@ -229,7 +229,5 @@ def evaluate(
         console.print(printable(line), markup=False, soft_wrap=True)
     mine = [it for it in outcome.results if it.job["method"] == method.name]
     if mine and all(it.status in FAILURES for it in mine):
-        raise EvaluationError(
-            f"Method {method.name!r} failed on all {len(mine)} results. {lines[0]}\n\n{mine[0].error}"
-        )
+        raise EvaluationError(f"Your method failed on everything: {lines[0]}.\n\n{mine[0].error}")
     return outcome.pixels if method.estimand == methods.PIXELS else outcome.leaderboard

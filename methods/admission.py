@@ -71,8 +71,8 @@ def admitted_samples(samples: Samples, modalities: tuple[str, ...]) -> Samples:
         raise _refusal(
             "samples",
             f"hold every modality of the model: {', '.join(modalities)}",
-            f"{', '.join(samples.inputs)}, without {', '.join(lacking)}",
-            "name them alike",
+            f"{', '.join(samples.inputs)}, and nothing for {', '.join(lacking)}",
+            "name the inputs as the model does",
         )
     if len(samples.inputs) > len(modalities):
         samples = Samples({name: samples.inputs[name] for name in modalities}, samples.labels)
@@ -224,8 +224,8 @@ def _called(model: Any, name: str, given: Any) -> Tensor:
     except Exception as error:
         told = f"{type(error).__name__}: {str(error).strip().rstrip('.')}"
         raise ValueError(
-            f"The model must say something about the samples that it is explained on. Its {name!r} raised "
-            f"{told}. Try it on a few of them."
+            f"The model must take the samples that it is explained on. Its {name!r} raised {told}. Call it "
+            "on a few of them yourself, to see where."
         ) from error
     if not isinstance(said, Tensor):
         raise _refusal(

@@ -256,6 +256,8 @@ class Method:
             return replace(found, flags=(*found.flags, *self._flags(raw.flags)))
         if isinstance(raw, Attribution):
             return self._checked(model, raw, samples)
+        if raw is None:
+            raise ValueError(f"Method {self.name!r} must return its values. Got None: is there no 'return'?")
         named = self._read("values", by_name, raw)
         if named is not None:
             return self._checked(model, Attribution(named))
@@ -300,13 +302,13 @@ class Method:
                 )
             raise ValueError(
                 f"Method {self.name!r} must give one value for each of the modalities "
-                f"{list(model.modalities)}. Got {list(attribution.modalities)}."
+                f"{list(model.modalities)}. Got {list(attribution.modalities)}; what does not matter gets 0."
             )
         bad = [name for name, value in attribution.modalities.items() if not np.isfinite(value)]
         if bad:
             raise ValueError(
                 f"Method {self.name!r} must return finite importances. "
-                f"Got {attribution.modalities[bad[0]]} for {bad[0]!r}."
+                f"Got {attribution.modalities[bad[0]]} for {bad[0]!r}: see what is divided by 0."
             )
         self._check_features(model, attribution)
         self._check_pixels(attribution, samples)

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from methods.errors import NotApplicableError
 
 MISSING = (
-    "The model that a method explains has 'modalities', 'groups', 'encode(inputs)' and 'classify(features)', "
-    "and 'encode_modality(name, value)' where it can encode one alone; calling it gives its logits. It is in "
-    "evaluation mode, holds no gradients, and has no {name!r}: every kind of model is explained in the same "
-    "way. Take gradients by torch.autograd.grad(model.classify(features), features)."
+    "The model that a method explains has no {name!r}. It is in evaluation mode and holds no gradients: take "
+    "them by torch.autograd.grad(model.classify(features), features). It has 'modalities', 'groups', "
+    "'encode(inputs)', 'classify(features)', and 'encode_modality(name, value)' where one can be encoded "
+    "alone; calling it gives its logits."
 )
 """What a method is told that asks a model for more."""
 

@@ -40,8 +40,14 @@ def as_numbers(value: object) -> np.ndarray:
     elif hasattr(value, "__array__") or isinstance(value, numbers.Number):
         found = np.asanyarray(value)
     else:
-        raise NoNumbersError(f"a {type(value).__name__}, which is no array")
+        raise NoNumbersError(_no_array(value))
     return _checked(found)
+
+
+def _no_array(value: object) -> str:
+    if value is None:
+        return "None"
+    return f"text, {value!r}" if isinstance(value, str) else f"a {type(value).__name__}, which is no array"
 
 
 def as_number(value: object) -> float:

@@ -82,7 +82,7 @@ class Samples:
                 raise ValueError(f"Input {name!r} must hold real numbers. Got {value.dtype}; take its parts.")
             if value.ndim == 4 and value.dtype != torch.uint8 and not value.is_floating_point():
                 raise ValueError(
-                    f"Input {name!r}, images, must be uint8 in 0…255 or floating point in 0…1. "
+                    f"Input {name!r} is an image and must be uint8 in 0…255 or floating point in 0…1. "
                     f"Got {value.dtype}; scale it to 0…1."
                 )
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
@@ -94,7 +94,8 @@ class Samples:
         lengths = {name: len(value) for name, value in self.inputs.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(
-                f"The 'inputs' of Samples must have one row a patient in every modality. Got {lengths}."
+                f"The 'inputs' of Samples must have one row a patient in every modality. Got {lengths} rows: "
+                "take the same patients of each."
             )
         if self.labels is not None and (
             self.labels.shape != (len(self),) or self.labels.dtype != torch.int64

@@ -342,6 +342,11 @@ NAMED = dict.fromkeys(NAMES, 1.0)
 COLUMNS = [f"{name} {i}" for i, name in enumerate(NAMES * 7)][:D]
 
 
+def test_a_method_without_a_return_is_told(network, samples, rng):
+    with pytest.raises(ValueError, match=r"'fake' must return its values. Got None: is there no 'return'"):
+        method(None).attribute(network, samples, rng)
+
+
 @pytest.mark.parametrize(
     ("returned", "found"),
     [
@@ -349,16 +354,15 @@ COLUMNS = [f"{name} {i}" for i, name in enumerate(NAMES * 7)][:D]
         ([np.ma.array(np.ones(D), mask=np.arange(D) == 3)], "masked values, 1 of 25"),
         ({**NAMED, "axial": np.ma.masked}, "masked values, 1 of 1"),
         ({**NAMED, "axial": np.array(["1.5"])}, "values of type <U3"),
-        ({**NAMED, "axial": "1.5"}, "a str, which is no array"),
+        ({**NAMED, "axial": "1.5"}, "text, '1.5'"),
         ({**NAMED, "axial": np.ones(2)}, r"an array of shape \(2,\)"),
-        ({**NAMED, "axial": None}, "a NoneType"),
+        ({**NAMED, "axial": None}, "None "),
         (np.ones((40, D)) * 1j, "values of type complex128"),
         (torch.ones(40, D, dtype=torch.complex64), "a tensor of type torch.complex64"),
         (np.full((40, D), "1"), "values of type <U1"),
         (np.full((40, D), "1", dtype=object), "'1' among the values"),
         (np.full((40, D), None, dtype=object), "None among the values"),
         (np.full(D, np.datetime64("2020-01-01")), "values of type datetime64"),
-        (None, "a NoneType, which is no array"),
         (set(range(D)), "a set, which is no array"),
         ([np.ones(D), np.ones(D - 1)], "parts that differ in shape"),
         (pd.DataFrame(np.ones((40, D)), columns=COLUMNS), "labels .'axial 0', .*instead of an order"),
@@ -367,7 +371,7 @@ COLUMNS = [f"{name} {i}" for i, name in enumerate(NAMES * 7)][:D]
         (pd.DataFrame({i: pd.array([1, None], dtype="Int64") for i in range(D)}), "<NA> among the values"),
         (Attribution(NAMED, features={"clinical": NOT_ITS_MASK[0]}), "masked .*features of 'clinical'"),
         (Attribution(NAMED, standard_error={"axial": np.ma.masked}), "masked .*standard_error of 'axial'"),
-        (Attribution(NAMED, interactions={("axial", "clinical"): "much"}), "a str.*interactions"),
+        (Attribution(NAMED, interactions={("axial", "clinical"): "much"}), "text, 'much'.*interactions"),
         (
             Attribution(NAMED, pixels={"axial": np.ma.masked_less(np.zeros((2, 28, 28)), 1)}),
             "masked .*pixels of 'axial'",

@@ -67,6 +67,7 @@ def read(path: Path, *, side: Literal["run", "baseline"] = "run") -> Scored:
         # Names are text, whatever they look like: a method may be called 'NA'.
         table = pd.read_csv(
             file,
+            low_memory=False,  # a column has one type, however long it is
             dtype=dict.fromkeys((*_NAMES, "status", "error"), str),
             keep_default_na=False,
             na_values={name: [""] for name in (*_NUMBERS, "accuracy", "auroc", "r2", "kendall_tau_b")},

@@ -1,4 +1,4 @@
-"""Write the tables of README.md and results/reference/README.md from the scores that are committed.
+"""Write the tables of README.md, results/reference/README.md and networks.md from what is committed.
 
 Run it from the project's root after the runs were made again; with ``--check`` it writes nothing, shows what
 would change, and fails if anything would::
@@ -12,10 +12,13 @@ import difflib
 import re
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from benchmark.diagnosis_table import missing_board
+from benchmark.models import ORACLE
 from benchmark.report.markdown import table as markdown
 from benchmark.report.text import number
 from benchmark.store import CONTROL
@@ -23,10 +26,22 @@ from benchmark.suite import SUITES
 from benchmark.table import leaderboard
 
 ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "results" / "reference"
 SOURCES = {
     "phantoms": "paper-phantom",
     "scans, autoencoder": "paper-organamnist-autoencoder",
     "scans, PCA": "paper-organamnist-pca",
+}
+PUBLISHED = ("gradient", "permutation", "lime", "kernel_shap", "mean_of_methods", "modality_contribution")
+_TRUTHS = ("gradient", "total_effect", "shapley", "permutation", "sage", "information", "bayes_accuracy")
+_REGRETS = {
+    "accuracy_all": "all there",
+    "accuracy_all_but_one": "one missing",
+    "accuracy_one": "one alone",
+    "accuracy_missing_50": "half missing",
+    "log_loss_all": "bits, all",
+    "log_loss_all_but_one": "bits, one missing",
+    "log_loss_one": "bits, one alone",
 }
 _BOARD = {
     "method": "method",
@@ -44,7 +59,7 @@ _BOARD = {
 
 def board_of(folder: str) -> pd.DataFrame:
     """Return the leaderboard of a run that is committed."""
-    file = ROOT / "results" / "reference" / folder / "scores.csv"
+    file = REFERENCE / folder / "scores.csv"
     return leaderboard(pd.read_csv(file, keep_default_na=False, na_values=[""]))
 
 
@@ -100,9 +115,49 @@ def image_sources() -> str:
     return f"{_wrapped(text)}\n\n{markdown(head, rows)}"
 
 
+def tracked_truths() -> str:
+    """Return the errors of the published methods against every truth, on the true decision function."""
+    text = (REFERENCE / "catalogue-phantom" / "leaderboard.md").read_text(encoding="utf-8")
+    lines = text.partition("## Which truth each method tracks")[2].partition("## ")[0].splitlines()
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")
+    ]
+    shown = [head.index(name) for name in ("method", *_TRUTHS)]
+    wanted = [row for row in rows if row[0] == ORACLE and row[1] in PUBLISHED]
+    return markdown(["method", *_TRUTHS], [[row[place] for place in shown] for row in wanted])
+
+
+def missing_modalities() -> str:
+    """Return the regrets of networks when modalities are missing: all of them."""
+    return _regrets(())
+
+
+def missing_modalities_in_short() -> str:
+    """Return the same without the ablations of the contrastive network's parts."""
+    return _regrets(("contrastive=False", "tokens=False"))
+
+
+def _regrets(without: Sequence[str]) -> str:
+    # An empty cell is no number where there is none, and no name where a network sees everything.
+    frame = pd.read_csv(
+        REFERENCE / "missing" / "missing.csv", dtype={"only": str, "available": str}, keep_default_na=True
+    )
+    frame = frame.fillna({"only": "", "available": ""})
+    board = missing_board(frame)
+    rows = [
+        [f"`{row['model']}`", *(number(row[column]) for column in _REGRETS)]
+        for row in board.to_dict(orient="records")
+        if not any(option in row["model"] for option in without)
+    ]
+    return markdown(["network", *_REGRETS.values()], rows)
+
+
 BLOCKS = {
     ("README.md", "leaderboard"): published_cases,
+    ("README.md", "missing"): missing_modalities_in_short,
     ("results/reference/README.md", "image sources"): image_sources,
+    ("results/reference/README.md", "truths"): tracked_truths,
+    ("results/reference/networks.md", "missing"): missing_modalities,
 }
 
 

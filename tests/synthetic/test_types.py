@@ -55,7 +55,7 @@ TABLE = torch.zeros(3, 2)
         ({"a": torch.zeros(())}, None, r"'a' must be a table.*Got shape \(\)"),
         ({"a": torch.zeros(3, 28, 28)}, None, r"or an image \[n, channels.*Got shape \(3, 28, 28\)"),
         ({"a": TABLE.to(torch.complex64)}, None, "'a' must hold real numbers. Got torch.complex64"),
-        ({"a": torch.zeros(3, 1, 28, 28).long()}, None, "'a' is an image and must be uint8 .*Got torch.int64"),
+        ({"a": torch.zeros(3, 1, 28, 28).long()}, None, "'a' is an image .*uint8 .*Got torch.int64"),
         ({"a": TABLE.numpy()}, None, "'a' must be a torch tensor. Got ndarray.*as_tensor"),
         ({"a": TABLE, "b": TABLE / 0}, None, "'b' must be finite. Got 6 NaN or infinite.*impute or drop"),
         ({"a": torch.tensor([[1.0, torch.inf]])}, None, "'a' must be finite. Got 1 NaN"),

@@ -18,6 +18,21 @@ hypothesis.settings.register_profile("drawn", derandomize=False)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before what is slow is left out
+def pytest_collection_modifyitems(items):
+    """Mark all but some instances of a test as slow, where it says how many are enough: spread evenly."""
+    families = {}
+    for item in items:
+        if item.get_closest_marker("few") and not item.get_closest_marker("slow"):
+            families.setdefault((item.path, item.originalname), []).append(item)
+    for family in families.values():
+        (n,) = family[0].get_closest_marker("few").args
+        kept = {place * len(family) // n for place in range(n)}
+        for place, item in enumerate(family):
+            if place not in kept:
+                item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_this_run(tmp_path_factory):
     """Keep the user's own cache out of the tests: neither read from it nor write to it.

@@ -177,6 +177,7 @@ def test_a_task_that_kills_its_workers_fails_alone(processes):
         executor.shutdown()
 
 
+@pytest.mark.slow
 def test_workers_of_this_machine_give_the_same_numbers(here):
     alone = session.run(request(here / "alone"))
     shared = session.run(request(here / "local"), cluster="local:2")
@@ -193,6 +194,7 @@ def test_errors_come_back_as_they_are(processes):
         executor.shutdown()
 
 
+@pytest.mark.few(1)
 def test_a_worker_of_another_version_is_refused(processes, monkeypatch):
     with Client(processes.address, set_as_default=False) as client:
         client.wait_for_workers(1, timeout=60)

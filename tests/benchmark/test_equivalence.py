@@ -80,6 +80,7 @@ def test_comparisons_with_the_best_by_hand():
     assert beside_the_best(pairs, "a")["c"] == (True, False)
 
 
+@pytest.mark.slow
 def test_the_best_is_seldom_called_worse():
     """Ten methods that err alike: one of them is called worse in at most 5 % of the tables."""
     rng = np.random.default_rng(0)

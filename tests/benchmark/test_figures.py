@@ -196,6 +196,7 @@ def row_names(panel):
 
 
 @each
+@pytest.mark.few(4)
 def test_a_picture_for_a_page_is_xml_with_the_palettes_colours_alone(name):
     text = svg(name)
     root = parsed(text)
@@ -222,6 +223,7 @@ def test_names_stand_in_a_page_as_they_are(name):
 
 
 @each
+@pytest.mark.few(4)
 def test_what_is_referred_to_is_there_once(name):
     figure = DRAWN[name]()
     texts = [svg(name), themed_svg(figure, title="another", description="")]
@@ -234,6 +236,7 @@ def test_what_is_referred_to_is_there_once(name):
 
 
 @each
+@pytest.mark.few(3)
 def test_the_same_numbers_are_the_same_picture(name):
     assert themed_svg(DRAWN[name](), title=f"{name} {HOSTILE}", description="what <it> & shows") == svg(name)
 
@@ -634,6 +637,7 @@ def test_regrets_without_a_number_are_refused():
 
 
 @pytest.mark.parametrize("n", [1, 3, 16, 60])
+@pytest.mark.few(2)
 def test_a_legend_has_as_many_columns_as_fit(n):
     names = ["W" * 40 if place == 1 else f"model_{place}" for place in range(n)]
     figure = missing.draw_missing(missing_rows(4, models=names, names=("ct", "ehr"), seeds=1))

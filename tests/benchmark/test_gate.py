@@ -159,6 +159,7 @@ def test_a_scenario_with_one_seed_left_adds_no_noise_of_its_seeds():
 
 
 @pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.few(1)
 def test_nothing_falls_more_often_than_promised(shared):
     # Heavy-tailed errors, a scenario that holds most of them: the t test alone would err twice as often.
     alarms, n = 0, 60

@@ -100,6 +100,7 @@ def accuracy(network, samples, present=None):
 
 
 @pytest.mark.parametrize("name", [*(name for name in NETWORKS if name != "unimodal"), *ABLATIONS])
+@pytest.mark.few(4)
 def test_a_tiny_problem_is_learnt(problem, name):
     train, test = problem
     network = fit(name, train, seed=0, plan=PLAN)

@@ -17,6 +17,7 @@ from benchmark import __main__ as command
 from benchmark import baseline, regression
 from benchmark.regression import Rules, noise
 from benchmark.report import verdict
+from benchmark.terminal import terminal
 
 ROOT = Path(__file__).parents[2]
 NASTY = 'a"<b>&|*_x_*`[l](u)\x1b[31m\n\uffff]]>'
@@ -334,7 +335,7 @@ def test_markdown_and_terminal_show_any_name_as_it_stands(capsys):
     assert "<b>" not in text
     row = next(line for line in text.splitlines() if line.startswith("| fell"))
     assert row.replace("\\|", "").count("|") == 11
-    command.gate_commands.terminal().print(verdict.terminal_report(found))
+    terminal().print(verdict.terminal_report(found))
     shown = capsys.readouterr().out
     assert "\x1b[31m" not in shown
     assert "<b>" in shown

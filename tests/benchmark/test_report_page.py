@@ -219,6 +219,7 @@ def test_the_same_findings_give_the_same_page(whole):
 
 
 @pytest.mark.parametrize("where", ["scenario", "method", "model", "command", "modality"])
+@pytest.mark.few(2)
 def test_hostile_names_are_shown_as_they_stand(runs, tmp_path, where):
     methods = {HOSTILE: "gradient", **runs.targets} if where == "method" else runs.targets
     models = ["oracle", *([HOSTILE, f"{HOSTILE}|2"] if where == "model" else ["net"])]
@@ -268,6 +269,7 @@ def test_json_in_a_script_cannot_end_it():
         ("controls alone", {"methods": {"uniform": "control"}}),
     ],
 )
+@pytest.mark.few(2)
 def test_a_page_of_less_is_a_page(runs, tmp_path, name, options):
     found, text = render(runs.write(tmp_path / "run", runs.scores(**options)))
     parsed = Page(text)

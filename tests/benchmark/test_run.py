@@ -367,7 +367,7 @@ def test_a_built_in_method_that_comes_to_nothing_is_run_once(tmp_path, monkeypat
         return job, key, method if function is None else replace(method, function=function)
 
     swapped = [replace(task, jobs=tuple(swap(*entry) for entry in task.jobs)) for task in tasks]
-    results = [result for task in swapped for result in run.execute(task)]
+    results = [result for task in swapped for result in run.execute(task).results]
     found = {result.job["method"]: result for result in results}
     assert {name: result.status for name, result in found.items() if result.status != "done"} == {
         "lime": "failed",

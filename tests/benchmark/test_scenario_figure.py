@@ -37,6 +37,7 @@ def texts(picture):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.few(2)
 def test_every_scenario_can_be_drawn(name):
     scenario, dataset, truths = drawn(name)
     picture = draw_scenario(scenario, dataset, truths)

@@ -61,6 +61,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.few(3)
 def test_every_scenario_fits_and_names_what_it_has(name):
     scenario, dataset, truths = drawn(name)
     for width in WIDTHS:

@@ -78,6 +78,7 @@ def renderables(scores):
 
 
 @pytest.mark.parametrize("width", [20, 30, 44, 50, 63, 80, 97])
+@pytest.mark.few(3)
 def test_a_number_is_shown_whole_or_not_at_all(renderables, width):
     for name, it in renderables.items():
         told = shown(it, width)

@@ -152,6 +152,7 @@ def test_a_class_that_the_training_split_lacks_is_a_class(tables, absent):
 
 
 @pytest.mark.parametrize("shares", [(0.495, 0.495, 0.01), (0.01, 0.495, 0.495), (0.33, 0.33, 0.33, 0.01)])
+@pytest.mark.few(1)
 def test_a_run_trains_networks_of_all_classes_of_its_scenario(shares):
     """A split of a hundred patients may lack a class of 1 %."""
     scenario = dataclasses.replace(

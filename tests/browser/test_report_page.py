@@ -109,6 +109,7 @@ def _is_in_order(values, *, descending):
 
 
 @pytest.mark.parametrize("way", ["mouse", pytest.param("keyboard", marks=pytest.mark.slow)])
+@pytest.mark.few(1)
 def test_every_column_sorts_both_ways(page, way):
     before = board(page)
     heads = page.locator("#board thead th")
@@ -230,6 +231,7 @@ def _check(page, scores, chosen):
 _NUMBERS = ("rmse", "skill", "rbo", "rbo_corrected", "rmse_oracle", "model_calls", "seconds")
 
 
+@pytest.mark.few(1)
 def test_filters_show_the_leaderboard_of_what_is_chosen(page, made_up):
     choices = _choices(page)
     assert [len(labels) for labels in choices.values()] == [7, 4, 3, 4]
@@ -287,6 +289,7 @@ OPEN = "() => document.querySelectorAll('details').forEach((it) => { it.open = t
 
 
 @pytest.mark.parametrize("name", ["paper-phantom", "pixels"])
+@pytest.mark.few(1)
 def test_the_reference_results_make_a_page(browser, tmp_path, name):
     file = tmp_path / "report.html"
     report_command.report([Path("results/reference") / name], out=file)
@@ -315,6 +318,7 @@ def _check_theme(page):
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.few(4)
 def test_the_page_fits_and_can_be_read(page, width, theme):
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=theme)
@@ -476,6 +480,7 @@ def test_landmarks_headings_and_tables_say_what_they_are(page):
         assert page.locator(f"#filter-{name}").evaluate("it => it.labels.length") == 1
 
 
+@pytest.mark.few(1)
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(page):
     page.emulate_media(reduced_motion="reduce")  # no waiting for scrolling
     found = page.evaluate(IN_PAGE["focus"])

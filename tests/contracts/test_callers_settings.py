@@ -203,6 +203,7 @@ ALWAYS = ("default dtype float64", "inference mode", "another default device, se
 @pytest.mark.parametrize(
     "world", [it if it in ALWAYS else pytest.param(it, marks=pytest.mark.slow) for it in WORLDS]
 )
+@pytest.mark.few(8)
 def test_what_a_caller_has_set_changes_no_number_and_stays_set(world, work, usual):
     if work not in usual:
         _network()

@@ -38,6 +38,7 @@ TWINS = (
 
 # Of those that take long by their number of steps, a short one is checked in every run, the default likewise.
 SHORT = {
+    "occlusion": "occlusion(n_maps=10)",
     "patch_shap": "patch_shap(patches=4, n_orders=2)",
     "pixel_integrated_gradients": "pixel_integrated_gradients(n_steps=8)",
 }
@@ -84,6 +85,7 @@ def assert_same_maps(found, expected):
 
 
 @every_method
+@pytest.mark.few(14)
 def test_chunk_sizes_do_not_matter(model_and_samples, name, monkeypatch):
     model, samples = model_and_samples
     expected = attribute(name, model, samples)
@@ -135,6 +137,7 @@ def test_the_model_that_the_harness_hands_over_is_enough(model_and_samples, name
         for name in models.names()[1:]
     ],
 )
+@pytest.mark.few(14)
 def test_the_networks_of_the_benchmark_are_explained(name, architecture):
     model = models.build(architecture, SHAPES).eval()
     samples = network.case(SHAPES, n=12).samples
@@ -166,6 +169,7 @@ def oracles():
 
 @pytest.mark.parametrize("name", [name for name in methods.names() if not methods.get(name).trains])
 @pytest.mark.parametrize("scenario", [f"paper-F{case_number}" for case_number in range(4)])
+@pytest.mark.few(30)
 def test_what_the_oracle_ignores_gets_next_to_nothing(oracles, name, scenario):
     model, samples, truth = oracles[scenario]
     values = attribute(name, model, samples).modalities

@@ -222,6 +222,7 @@ pathlib.Path.replace = replaced
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("importances-oracle.png", "manifest")),
     ],
 )
+@pytest.mark.slow
 def test_a_run_killed_while_it_writes_leaves_whole_files_only(
     name, prelude, plumbline, undisturbed, tmp_path
 ):
@@ -235,6 +236,7 @@ def test_a_run_killed_while_it_writes_leaves_whole_files_only(
 
 
 @pytest.mark.parametrize("prelude", [HALF_WRITTEN, WRITTEN], ids=["half", "unnamed"])
+@pytest.mark.slow
 def test_a_run_killed_while_it_writes_to_the_cache_leaves_it_sound(
     prelude, plumbline, undisturbed, tmp_path, empty_cache
 ):
@@ -367,6 +369,7 @@ def disc() -> Iterator[Callable[[Path, str], Disc]]:
 @pytest.mark.parametrize(
     "pages", [4, *(pytest.param(N_RESULTS + more, marks=pytest.mark.slow) for more in (2, 30))]
 )
+@pytest.mark.slow
 def test_a_full_disc_ends_the_run_with_a_reason_and_loses_nothing(
     pages, plumbline, undisturbed, tmp_path, disc
 ):
@@ -383,6 +386,7 @@ def test_a_full_disc_ends_the_run_with_a_reason_and_loses_nothing(
 @pytest.mark.parametrize(
     "size", [pytest.param(1000, id="results", marks=pytest.mark.slow), pytest.param(10_000, id="tables")]
 )
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_ends_the_run_with_a_reason_and_loses_nothing(
     size, plumbline, undisturbed, tmp_path
 ):
@@ -450,6 +454,7 @@ def test_a_folder_that_is_read_only_is_told_before_the_work(plumbline, undisturb
 
 
 @pytest.mark.parametrize("name", ["out", "out/results"])
+@pytest.mark.few(1)
 def test_a_file_in_the_place_of_the_folder_is_told_before_the_work_and_stays(name, plumbline, tmp_path):
     place = tmp_path / name
     place.parent.mkdir(exist_ok=True)
@@ -485,6 +490,7 @@ def halfway(plumbline, tmp_path):
 
 
 @needs_root
+@pytest.mark.few(1)
 def test_a_folder_that_becomes_read_only_is_told_and_loses_nothing(
     plumbline, undisturbed, tmp_path, halfway, protect
 ):
@@ -510,6 +516,7 @@ def test_a_folder_that_is_removed_is_told_and_made_again_by_the_same_command(
 # Two runs in one folder.
 
 
+@pytest.mark.few(1)
 def test_a_second_run_in_a_folder_ends_at_once_and_disturbs_nothing(
     plumbline, undisturbed, tmp_path, halfway
 ):

@@ -542,6 +542,7 @@ def check_results(undisturbed: Undisturbed, edits: dict[str, Edit]) -> None:
 
 
 @pytest.mark.parametrize("names", few((list(WRONG_RESULTS)[start::9] for start in range(9)), 1))
+@pytest.mark.few(1)
 def test_a_wrong_result_is_made_again(undisturbed, names):
     check_results(
         undisturbed, {file: WRONG_RESULTS[n] for file, n in zip(undisturbed.files, names, strict=False)}
@@ -549,6 +550,7 @@ def test_a_wrong_result_is_made_again(undisturbed, names):
 
 
 @pytest.mark.parametrize("name", WRONG_RESULTS)
+@pytest.mark.few(1)
 def test_a_wrong_result_is_no_result(undisturbed, tmp_path, name):
     for file, raw in undisturbed.files.items():
         changed = WRONG_RESULTS[name](raw)
@@ -600,6 +602,7 @@ def test_many_mutated_results_change_no_table(undisturbed, edits):
 
 
 @pytest.mark.parametrize("shift", [1, 3])
+@pytest.mark.few(1)
 def test_results_in_each_others_place_change_no_table(undisturbed, shift):
     names = sorted(undisturbed.files)
     others = dict(zip(names, names[shift:] + names[:shift], strict=True))
@@ -623,6 +626,7 @@ def test_mutated_results_mislead_no_dry_run(undisturbed, edits):
 
 
 @pytest.mark.parametrize("name", WRONG_RESULTS)
+@pytest.mark.few(1)
 def test_a_wrong_result_misleads_no_dry_run(undisturbed, name):
     undisturbed.restore()
     for file, raw in undisturbed.files.items():
@@ -635,6 +639,7 @@ def test_a_wrong_result_misleads_no_dry_run(undisturbed, name):
 @pytest.mark.parametrize(
     "text", few(["\\ud800", "[/]", "\\x1b[31m", "", "\\udcff x", "\\u202e", "\\n\\n", "<script>"], 4)
 )
+@pytest.mark.few(2)
 def test_whatever_a_method_raises_costs_its_own_result_only(world, text):
     (world / "raising.py").write_text(
         f'def bad(model, samples, rng):\n    raise RuntimeError("{text}")\n', encoding="utf-8"
@@ -1270,6 +1275,7 @@ TABLES = [name for name in HOSTILE if name and "/" not in name]
 
 
 @pytest.mark.parametrize("name", keen(TABLES, ["[red]x", "\x1b[31mred", "a|b"]))
+@pytest.mark.few(1)
 def test_the_names_of_tables_are_shown_as_they_are(world, name):
     (world / "mine.toml").write_bytes(named(name, name))
     words = ("--scenario", "mine.toml", "--method", "gradient", "--out", "out")
@@ -1297,6 +1303,7 @@ SHOWN = [
 
 
 @pytest.mark.parametrize("name", few(SHOWN, 3))
+@pytest.mark.few(1)
 def test_texts_of_a_scenario_are_shown_as_they_are(world, name):
     (world / "mine.toml").write_bytes(named(name.replace("/", ""), name))
     told = plumbline("show", "mine.toml", "--out", "shown.svg", cwd=world)
@@ -1314,6 +1321,7 @@ OUTS = [name for name in HOSTILE if name not in ("", "~root") and not name.start
 
 
 @pytest.mark.parametrize("name", keen(OUTS, ["../../evil", "x\udcff", "[/]", "`b"]))
+@pytest.mark.few(2)
 def test_the_output_goes_where_it_was_asked_to_go_and_nowhere_else(tmp_path, name):
     work = tmp_path / "1" / "2" / "work"
     work.mkdir(parents=True)

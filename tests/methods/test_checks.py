@@ -400,6 +400,7 @@ def test_what_the_contract_refuses_is_told_by_the_check_of_values(function):
 @pytest.mark.parametrize(
     ("function", "check"), BROKEN_MAPS, ids=[function.__name__ for function, _ in BROKEN_MAPS]
 )
+@pytest.mark.few(5)
 def test_broken_maps_are_caught_by_the_check_that_is_meant_for_them(function, check):
     found = failed(of_pixels(function))
     assert f"check_{check}" in found

@@ -318,6 +318,7 @@ RESCALED = [(1e-6, 0), (0.005, 0), (1, 0), (100, 0), (1e6, 0), (1, 8), (1, -8), 
 
 @pytest.mark.parametrize("method", ["deeplift", "deeplift_shap"])
 @pytest.mark.parametrize("name", [*WITHOUT_RULE, *WITH_RULE])
+@pytest.mark.few(5)
 def test_neither_scale_nor_prevalence_decides_whether_contributions_add_up(kit, name, method):
     classify = (WITHOUT_RULE | WITH_RULE)[name]
     for scale, shift in RESCALED if method == "deeplift" else RESCALED[::4]:

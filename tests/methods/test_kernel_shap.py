@@ -272,6 +272,7 @@ def root_mean_square(width, budget, worth, exact, *, n_runs):
 @pytest.mark.parametrize("steepness", [1, 2])
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("width", [7, 10, 12])
+@pytest.mark.few(3)
 def test_more_coalitions_never_err_more(width, seed, steepness):
     worth = head(width, seed, steepness)
     everyone = draw_coalitions(width, 2**width, np.random.default_rng(0))
@@ -288,6 +289,7 @@ def test_more_coalitions_never_err_more(width, seed, steepness):
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("width", [16, 25, 40])
+@pytest.mark.few(2)
 def test_more_coalitions_never_err_more_on_many_features(width, seed):
     # Two sizes fit into width · (width + 1) coalitions.
     budgets = [n * width for n in (2, 8, width - 1, width + 2, 2 * width, 4 * width)]
@@ -295,6 +297,7 @@ def test_more_coalitions_never_err_more_on_many_features(width, seed):
 
 
 @pytest.mark.parametrize("width", [10, 20, 40])
+@pytest.mark.few(1)
 def test_no_budget_is_ignored_where_it_helps(width):
     """On average over games the error falls at each step, from the first budget with more than singles."""
     budgets = [2 * width, 5 * width, 6 * width, 8 * width - 2, 8 * width, 12 * width]

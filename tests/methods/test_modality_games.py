@@ -43,6 +43,7 @@ def test_in_a_round_each_pair_are_neighbours_once(n, seed):
 
 
 @pytest.mark.parametrize("n", [4, 5])
+@pytest.mark.few(1)
 def test_random_plans_are_unbiased(n):
     values = np.random.default_rng(0).standard_normal(2**n)
     exact, rng = exact_plan(n), np.random.default_rng(1)

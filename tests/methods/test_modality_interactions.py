@@ -164,6 +164,7 @@ def test_intershap_of_scenarios_by_its_definition(scenario, steepness):
         ("product", 1, ("axial", "clinical_a"), 0.061, 0.415),
     ],
 )
+@pytest.mark.few(2)
 def test_the_published_score_of_scenarios(scenario, steepness, pair, value, score):
     """Of class 1 alone pairs would have 0: what one class gains the other loses."""
     model, samples, truth = of_scenario(scenario, 800, steepness=steepness)
@@ -210,6 +211,7 @@ def test_one_modality_has_nothing_to_interact_with(kit, name):
 
 
 @pytest.mark.parametrize("scenario", ["redundancy", "gate"])
+@pytest.mark.few(1)
 def test_the_interactions_of_a_scenario(scenario):
     scenario = synthetic.scenario(scenario)
     dataset = synthetic.generate(scenario, seed=0, n=16_000)

@@ -269,6 +269,7 @@ def test_few_draws_do_not_bias_the_loss():
 
 
 @pytest.mark.parametrize("scenario", ["redundancy", "product", "suppressor"])
+@pytest.mark.few(1)
 def test_the_effects_of_a_scenario(scenario):
     scenario = synthetic.scenario(scenario)
     dataset = synthetic.generate(scenario, seed=0, n=16_000)

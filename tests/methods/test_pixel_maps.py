@@ -115,6 +115,7 @@ def test_maps_are_those_of_the_first_samples(network, samples, name):
         pytest.param({"image": (1, 224, 224), "table": (2,)}, 2, 2, id="224"),
     ],
 )
+@pytest.mark.few(3)
 def test_all_kinds_of_images_are_explained(kit, name, shapes, n, n_classes):
     model = kit.network(shapes, n_classes=n_classes)
     options = {"window": 32, "stride": 32} if name == "occlusion" and (1, 224, 224) in shapes.values() else {}

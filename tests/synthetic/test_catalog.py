@@ -121,6 +121,7 @@ def test_no_two_scenarios_are_the_same_but_for_their_names():
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.few(6)
 def test_a_scenario_gives_sound_data(name):
     scenario = synthetic.scenario(name)
     dataset = generate(scenario, n=400)

@@ -128,6 +128,7 @@ def test_every_scenario_is_drawn_from_its_law(name):
 @pytest.mark.parametrize(
     "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 100))]
 )
+@pytest.mark.few(5)
 def test_random_scenarios_are_drawn_from_their_law(seed):
     scenario = random_scenario(seed)
     z, labels, dataset = drawn(scenario)

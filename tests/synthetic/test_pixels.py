@@ -148,6 +148,7 @@ def test_the_mask_of_a_lesion_lies_where_the_datasets_images_have_it():
 
 @pytest.mark.parametrize("kind", phantom.KINDS)
 @pytest.mark.parametrize("view", phantom.VIEWS)
+@pytest.mark.few(2)
 def test_every_latent_is_carried_by_some_pixels_of_nearly_every_patient(view, kind):
     for size in (28, 224):
         z = latents(4, seed=1).clip(-2, 2)

@@ -128,6 +128,7 @@ def test_what_all_modalities_say_is_limited_by_noise_alone(work_out):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("way", ["vanishing-sine", "exponential"])
+@pytest.mark.few(3)
 def test_curved_ways_to_the_same_classes_say_as_much(work_out, assert_near, rule, way):
     """Labels are cut at quantiles, so F and exp F have the same; exp F has no linear part."""
     exact = work_out(LINEAR, COVARIANCE, RULES[rule])
@@ -203,6 +204,7 @@ def below_cuts(known, cuts):
 
 
 @pytest.mark.parametrize("rule", ["balanced", "rare", "noisy"])
+@pytest.mark.few(1)
 def test_a_twisted_function_of_correlated_modalities_equals_quadrature(work_out, assert_near, rule):
     labels = RULES[rule]
     truths = work_out(TWISTED, COVARIANCE, labels, precision=ENOUGH)
@@ -409,6 +411,7 @@ def grids(n=801, reach=6.5):
 
 @pytest.mark.parametrize("rate", [0.2, 0.6])
 @pytest.mark.parametrize("mechanism", ["mcar", "mar", "mnar"])
+@pytest.mark.few(2)
 def test_missing_values_equal_quadrature(work_out, assert_near, mechanism, rate):
     """Label [x + d + 0.8·b > 0]: the table has x, which goes missing, and d; b is another modality."""
     rule = Missing(("a/x",), mechanism, rate, "a/y" if mechanism == "mar" else "", 1.5)
@@ -579,6 +582,7 @@ def test_more_modalities_never_say_less_when_drawn(work_out):
 
 
 @pytest.mark.parametrize("factor", [1e-6, -1e7])
+@pytest.mark.few(1)
 def test_units_and_sign_of_f_do_not_matter(work_out, assert_near, factor):
     scaled = [
         Term(("a/x",), "tanh", weight=2.0 * factor) * Term(("b/x",)),

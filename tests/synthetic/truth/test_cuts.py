@@ -79,6 +79,7 @@ def test_the_factors_of_a_product_say_nothing_alone():
         ((A * B, Term(("c/x",), "tanh")), Labels(noise=0.2)),
     ],
 )
+@pytest.mark.few(3)
 def test_a_factor_of_odd_functions_says_nothing_alone(work_out, terms, labels):
     """Change the sign of a and of the rest: F changes its sign, so that a leaves the classes level."""
     found = work_out(terms, UNRELATED, labels, precision=Precision(first=256, last=256))

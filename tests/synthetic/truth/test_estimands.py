@@ -97,6 +97,7 @@ SCENARIOS = {
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.few(1)
 def test_default_precision_is_enough(work_out, name):
     terms, labels = SCENARIOS[name]
     terms = [dataclasses.replace(term, features=_places(term), times=_moved(term.times)) for term in terms]

@@ -83,6 +83,7 @@ def test_correlation_is_lost_when_permuting(work_out):
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.few(2)
 def test_curved_ways_to_the_same_classes_lose_as_much(work_out, assert_near, rule):
     # exp(F) at the quantiles of exp(F) has the classes of F; a vanishing term changes nothing either.
     exact = work_out(LINEAR, COVARIANCE, RULES[rule])["permutation"]

@@ -95,7 +95,12 @@ def odd(frame: pd.DataFrame, alone: str, contribution: str, *, most: int = 8) ->
     silent = frame[(frame[alone] < FEW) & (frame[contribution] > 0.1)].nlargest(most, contribution)
     idle = frame[(share > 0.1) & (frame[contribution] < 0.02)].nlargest(most, alone)
     rows = [
-        [kind, row["scenario"], row["modality"], f"{row[alone]:.2f}", f"{row[contribution]:.2f}"]
+        [
+            kind,
+            row["scenario"],
+            row["modality"],
+            *(f"{round(row[it], 2) + 0.0:.2f}" for it in (alone, contribution)),
+        ]
         for kind, chosen in (
             ("contributes, alone nothing", silent),
             ("alone something, contributes nothing", idle),

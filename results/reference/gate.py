@@ -355,7 +355,8 @@ def _half(
 def _flipped_model(
     base: Method, model: FusionModel, samples: Samples, rng: np.random.Generator
 ) -> np.ndarray:
-    return -np.asarray(base.function(model, samples, rng, **base.options))
+    raw = base.function(model, samples, rng, **base.options)
+    return -np.asarray(raw.values if isinstance(raw, methods.Flagged) else raw)  # noqa: PD011 - no frame
 
 
 def _wrong_class(

@@ -12,6 +12,7 @@ from rich.text import Text
 import methods
 import synthetic
 from benchmark.models import checks as models
+from benchmark.streams import Heard, heard
 from benchmark.terminal import find_own_modules, terminal
 from benchmark.training import input_shapes
 from methods.checks import CHECKS, Finding, run_checks
@@ -37,7 +38,9 @@ def check_method(
     Exit code 0: it keeps every rule that applies to it; 1: it breaks one; 2: there is no such method.
     """
     find_own_modules()
-    _show(list(run_checks(methods.get(method))), n=len(CHECKS))
+    with heard() as printed:
+        found = list(run_checks(methods.get(method)))
+    _show(found, printed, n=len(CHECKS))
 
 
 def check_model(
@@ -65,14 +68,17 @@ def check_model(
         chosen = synthetic.scenario(scenario)
         shapes = input_shapes(synthetic.generate(chosen, seed=0, n=_SAMPLES).explain)
         given = models.candidate(model, shapes=shapes, n_classes=chosen.labels.n_classes)
-    _show(list(models.run_checks(given)), n=len(models.CHECKS))
+    with heard() as printed:
+        found = list(models.run_checks(given))
+    _show(found, printed, n=len(models.CHECKS))
 
 
-def _show(found: Sequence[Finding], *, n: int) -> None:
+def _show(found: Sequence[Finding], printed: Heard, *, n: int) -> None:
     """Print what came of checks; raise an Exit if one failed.
 
     Args:
         found: those that were run.
+        printed: what was printed meanwhile.
         n: how many there are.
     """
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -84,6 +90,9 @@ def _show(found: Sequence[Finding], *, n: int) -> None:
     console.print(table)
     counts = {status: sum(it.status == status for it in found) for status in _STYLES}
     left = f"; {n - len(found)} not run, since they begin with what raised here" if len(found) < n else ""
+    if lines := [line for line in printed.text.splitlines() if line.strip()]:
+        told = f"It printed {len(lines)} lines, the last of them: {lines[-1].strip()[:200]}"
+        console.print(printable(told), markup=False, style="dim")
     console.print(", ".join(f"{count} {status}" for status, count in counts.items() if count) + left)
     if counts["failed"]:
         raise typer.Exit(EXIT_FAILED)

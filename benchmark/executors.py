@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import threading
@@ -79,6 +80,11 @@ def local(workers: int) -> Executor:
     """
     if workers < 1:
         raise ValueError(f"The number of workers must be at least 1. Got {workers}.")
+    if workers > 1 and multiprocessing.current_process().daemon:
+        raise ValueError(
+            "Several workers need a process that may start others. Got a daemonic one (of a pool); use one "
+            "worker."
+        )
     return InProcessExecutor() if workers == 1 else LocalExecutor(workers)
 
 

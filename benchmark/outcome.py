@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,8 @@ from benchmark.request import Request
 from benchmark.store import CONTROL, Result, file_word, write_json
 from synthetic.cache import replacing
 from synthetic.names import printable
+
+logger = logging.getLogger(__name__)
 
 _DPI = 220  # of a picture as wide as a page of paper
 
@@ -98,11 +101,8 @@ def write(outcome: Outcome, request: Request, *, command: str) -> Path:
 
 
 def _write(outcome: Outcome, request: Request, command: str) -> None:
-    from benchmark.report import figure  # noqa: PLC0415 - matplotlib is slow to load, and typos come first
-    from benchmark.report.map_figure import draw_maps  # noqa: PLC0415
-
     folder = request.folder
-    # Scores come last: where they are, whatever lies beside them is of the same run.
+    # Of the tables scores come last: where they are, the others are of the same run.
     (folder / "scores.csv").unlink(missing_ok=True)
     _write_text(folder / "importances.csv", outcome.importances.to_csv(index=False))
     _write_text(
@@ -141,6 +141,20 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
     ):
         if len(frame):
             _write_text(folder / f"{name}.csv", frame.to_csv(index=False))
+    write_json(folder / "manifest.json", manifest(request, command))
+    _write_text(folder / "scores.csv", outcome.scores.to_csv(index=False))
+    try:
+        _draw(outcome, request)
+    except Exception as error:  # noqa: BLE001 - settings of a user's own may break matplotlib anywhere
+        told = f"{type(error).__name__}: {error}"
+        logger.warning("The pictures cannot be drawn (%s). The tables are there.", told)
+
+
+def _draw(outcome: Outcome, request: Request) -> None:
+    from benchmark.report import figure  # noqa: PLC0415 - matplotlib is slow to load, and typos come first
+    from benchmark.report.map_figure import draw_maps  # noqa: PLC0415
+
+    folder = request.folder
     labels = {name: str(scenario.decision) for name, scenario in request.scenarios().items()}
     board = outcome.leaderboard
     shown = list(dict.fromkeys(board.loc[board["targets"] != CONTROL, "method"]))
@@ -158,8 +172,6 @@ def _write(outcome: Outcome, request: Request, command: str) -> None:
         if picture is not None:
             for suffix in ("png", "svg"):
                 figure.save(picture, folder / f"pixels-{file_word(model)}.{suffix}")
-    write_json(folder / "manifest.json", manifest(request, command))
-    _write_text(folder / "scores.csv", outcome.scores.to_csv(index=False))
 
 
 def show(outcome: Outcome, request: Request, console: Console) -> None:

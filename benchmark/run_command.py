@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import typer
 from rich.console import Console
@@ -27,6 +27,7 @@ from benchmark.report.reasons import reasons
 from benchmark.report_command import write_report
 from benchmark.request import Request
 from benchmark.store import CONTROL, FAILURES, read_result
+from benchmark.streams import output_aside
 from benchmark.suite import Job, is_own_function
 from benchmark.terminal import find_own_modules, terminal
 from synthetic.cache_limit import cache_limit
@@ -100,6 +101,7 @@ def run(
     Results that are already in the output folder are not made again. Exit code 0: all done; 1: a result
     failed, timed out or went over its budget; 2: wrong input, or the run could not go on; 130: interrupted.
     """
+    out_stream = output_aside() if as_json else None
     find_own_modules()
     start = time.perf_counter()
     cache_limit()  # a mistake in it is told now, not by every result
@@ -149,7 +151,8 @@ def run(
         told = f"What methods, models and libraries printed is in {folder / LOG}, under 'printed'."
         console.print(printable(told), markup=False, soft_wrap=True, style="dim")
     if as_json:
-        typer.echo(_as_json(outcome, folder, files, seconds))
+        typer.echo(_as_json(outcome, folder, files, seconds), file=out_stream)
+        cast("TextIO", out_stream).flush()
     if report:
         written = write_report([folder])
         console.print(printable(f"Report: {written.file}"), markup=False, soft_wrap=True)

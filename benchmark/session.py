@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
+import cloudpickle
 import pandas as pd
 
 import methods
@@ -152,11 +153,12 @@ def _check_portable(request: Request) -> None:
     """Raise a ValueError for a method that cannot be sent to a worker process."""
     for method in (*map(methods.get, request.method_names), *request.own_methods):
         try:
-            packed(method, by_value=has_no_name)
+            cloudpickle.loads(packed(method, by_value=has_no_name))
         except Exception as error:
             raise ValueError(
-                f"Method {method.name!r} cannot be sent to worker processes ({error}). "
-                "Use one worker (--workers 1, workers=1), or let the function hold nothing of that kind."
+                f"Method {method.name!r} cannot be sent to worker processes ({type(error).__name__}: "
+                f"{error}). Use one worker (--workers 1, workers=1), or make inside the function what cannot "
+                "be sent: files, locks, connections."
             ) from error
 
 

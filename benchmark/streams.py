@@ -73,6 +73,23 @@ def flush() -> None:
             stream.flush()
 
 
+def output_aside() -> TextIO:
+    """Return where standard output goes; whatever else is printed goes to standard errors from now on.
+
+    For commands whose output programs read: modules of a user's own, and libraries, may print at any time.
+    """
+    own = sys.stdout
+    try:
+        if own.fileno() != 1:
+            return own
+        stream = os.fdopen(os.dup(1), "w", encoding=own.encoding, errors="replace")
+    except (AttributeError, OSError, ValueError):  # a notebook's, or none
+        return own
+    flush()
+    os.dup2(2, 1)
+    return Lenient(stream)  # pyright: ignore[reportReturnType]
+
+
 def own_errors() -> TextIO:
     """Return a stream to where standard errors go now, also while they are listened to."""
     try:

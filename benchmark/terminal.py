@@ -68,7 +68,10 @@ class Fitted:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table | Text]:
         """Yield what there is room for."""
-        columns = [replace(it, no_wrap=it.no_wrap or it.justify == "right") for it in self._table.columns]
+        columns = [
+            replace(it, no_wrap=True, max_width=None) if it.justify == "right" else it
+            for it in self._table.columns
+        ]
         n = len(columns)
         while n > 1 and self._needed(console, options, columns[:n]) > options.max_width:
             n -= 1

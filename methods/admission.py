@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -43,7 +44,11 @@ def admit(model: Any, samples: Samples) -> tuple[Any, Samples]:
     with own_settings(threads=1):  # the same call then has the same answer, to the last bit
         names = _modalities(model)
         samples = admitted_samples(samples, names)
-        return (model if is_admitted(model) else _admitted(model, names, samples)), samples
+        if is_admitted(model):
+            return model, samples
+        model = _admitted(model, names, samples)
+        _check_labels(model, samples)
+        return model, samples
 
 
 def is_admitted(model: object) -> bool:
@@ -101,28 +106,55 @@ def _admitted(model: Any, names: tuple[str, ...], samples: Samples) -> Guarded:
     return separable if _is_separable(separable, few, features) else admitted
 
 
+def _check_labels(model: Any, samples: Samples) -> None:
+    """Raise a ValueError if a label is none of the model's classes."""
+    if samples.labels is None:
+        return
+    low, high = int(samples.labels.min()), int(samples.labels.max())
+    if low == 0 and high <= 1:
+        return  # every model has these
+    one = samples.take(slice(0, 1))
+    with torch.no_grad():
+        n_classes = model.classify(model.encode(one.inputs)).shape[1]
+    if low < 0 or high >= n_classes:
+        raise _refusal(
+            "samples",
+            f"have labels of the model's classes, 0 … {n_classes - 1}",
+            f"labels from {low} to {high}",
+            "number the classes from 0",
+        )
+
+
 def _modalities(model: Any) -> tuple[str, ...]:
-    found = getattr(model, "modalities", None)
+    found = _attribute(model, "modalities")
     names = tuple(found) if isinstance(found, (tuple, list, Mapping)) else ()
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        told, advice = repr(found), "give one name a modality, in the order of the fusion vector"
+        if isinstance(model, type):
+            told, advice = f"the class {model.__name__}", "build it, and pass what comes of it"
+        elif found is None:
+            told = "nothing of that name"
         raise _refusal(
             "model",
             "have 'modalities', a tuple of distinct names",
-            "nothing of that name" if found is None else repr(found),
-            "give one name a modality, in the order of the fusion vector",
+            told,
+            advice,
         )
     return names
 
 
 def _in_evaluation_mode(model: Any) -> Any:
     """Return the model, or a copy of it, in evaluation mode and able to hand out gradients."""
-    if not any(map(_needs_copy, _networks(model))):
+    own = list(_networks(model))
+    if not any(map(_needs_copy, own)):
         return model
     told = ""
     try:
         model = copy.deepcopy(model)
         for network in _networks(model):
-            network.eval()
+            # Functions are not copied, nor is what they hold: such a network is the caller's own.
+            if not any(network is it for it in own):
+                network.eval()
     except Exception as error:  # noqa: BLE001 - a network of anybody's may raise anything
         told = f", and no copy of it can be made ({type(error).__name__}: {error})"
     if told or any(map(_needs_copy, _networks(model))):
@@ -147,14 +179,37 @@ def _networks(model: Any) -> Iterator[nn.Module]:
             yield held
         elif isinstance(held, Mapping):
             waiting += held.values()
-        elif isinstance(held, (list, tuple)):
+        elif isinstance(held, (list, tuple, set, frozenset)):
             waiting += held
         elif isinstance(held, MethodType):
-            waiting.append(held.__self__)
+            waiting += [held.__self__, held.__func__]
+        elif isinstance(held, partial):
+            waiting += [held.func, held.args, held.keywords]
         elif isinstance(held, FunctionType):
-            waiting += [cell.cell_contents for cell in held.__closure__ or () if _is_filled(cell)]
+            waiting += _reached(held)
         else:
-            waiting += getattr(held, "__dict__", {}).values()
+            waiting += _attributes(held)
+
+
+def _reached(function: FunctionType) -> list[object]:
+    """Return what a function has at hand: what it closes over, its defaults, and networks that it names."""
+    named = (function.__globals__.get(name) for name in function.__code__.co_names)
+    networks = [it for it in named if isinstance(it, nn.Module)]
+    cells = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    return [*cells, *networks, *(function.__defaults__ or ()), function.__kwdefaults__ or {}]
+
+
+def _attributes(held: object) -> list[object]:
+    """Return what an object holds: in its dictionary, its slots, and its class."""
+    kinds = [kind for kind in type(held).__mro__ if kind.__module__ != "builtins"]
+    slots = [name for kind in kinds for name in _slots(kind)]
+    shared = [it for kind in kinds for it in vars(kind).values() if isinstance(it, nn.Module)]
+    return [*getattr(held, "__dict__", {}).values(), *(getattr(held, name, None) for name in slots), *shared]
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    found = vars(kind).get("__slots__", ())
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def _is_filled(cell: CellType) -> bool:
@@ -174,7 +229,7 @@ def _reads(model: Any, few: Mapping[str, Tensor]) -> torch.dtype:
     other = others.pop()
     try:
         with torch.no_grad():
-            model.encode({name: value.clone() for name, value in few.items()})
+            model.classify(model.encode({name: value.clone() for name, value in few.items()}))
     except RuntimeError:
         return other
     return torch.float32
@@ -204,16 +259,39 @@ def _check_logits(model: Any, features: Tensor) -> None:
             f"shape {tuple(logits.shape)}",
             "return one logit a class, or one a sample: the log-odds of class 1 of two",
         )
+    if _is_squashed(model, features, logits):
+        raise _refusal(
+            "model",
+            "return logits from 'classify', before any softmax or sigmoid",
+            "values that never leave 0…1, whatever the features",
+            "leave it out: methods take it themselves",
+        )
     logits = class_logits(logits).float()
     # Ones and zeros alone are decisions, which somebody may have written down as they are.
     shares = bool((logits >= 0).all()) and bool(((logits > 0) & (logits < 1)).any())
     if shares and logits.shape[1] > 1 and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
         raise _refusal(
             "model",
-            "return logits from 'classify', before any softmax",
+            "return logits from 'classify', before any softmax or sigmoid",
             "rows of positive values that sum to 1",
             "leave the softmax out: methods take it themselves",
         )
+
+
+def _is_squashed(model: Any, features: Tensor, logits: Tensor) -> bool:
+    """Return whether outputs lie in 0…1 wherever they are looked at: a sigmoid's do, logits' do not."""
+    seen = [logits.float()]
+    inside = (seen[0] > 0) & (seen[0] < 1)
+    if bool((seen[0] < 0).any() | (seen[0] > 1).any()) or float(inside.float().mean()) < 0.9:
+        return False  # zeros and ones alone are decisions
+    try:
+        with torch.no_grad():
+            seen += [model.classify(factor * features).float() for factor in (-1e6, -10.0, 10.0, 1e6)]
+    except Exception:  # noqa: BLE001 - features that are none of its own
+        return False
+    # What is the same wherever one looks is a constant, and no probability.
+    moves = any(not torch.equal(it, seen[0]) for it in seen[1:])
+    return moves and all(bool(((it >= 0) & (it <= 1)).all()) for it in seen)
 
 
 def _called(model: Any, name: str, given: Any) -> Tensor:
@@ -238,15 +316,17 @@ def _called(model: Any, name: str, given: Any) -> Tensor:
         raise _refusal(
             "model", f"return floating point from {name!r}", str(said.dtype), "convert it: value.float()"
         )
+    if said.layout != torch.strided:
+        raise _refusal("model", f"return a dense tensor from {name!r}", str(said.layout), "call to_dense()")
     if said.device.type != "cpu":
         raise _refusal(
             "model", "be on the CPU", f"values on {said.device} from {name!r}", "call model.cpu() first"
         )
-    if not bool(said.isfinite().all()):
+    if not bool(said.float().isfinite().all()):
         raise _refusal(
             "model",
             f"return finite values from {name!r}",
-            f"NaN or infinity in {int((~said.isfinite()).sum())} of {said.numel()} values",
+            f"NaN or infinity in {int((~said.float().isfinite()).sum())} of {said.numel()} values",
             "see which sample it is, and what is divided by 0",
         )
     return said.clone()  # it may be used again for the next answer
@@ -256,14 +336,17 @@ def _groups(model: Any, names: tuple[str, ...], width: int) -> dict[str, slice]:
     """Return the model's groups as slices from start to stop."""
     rule = f"have 'groups', modality → slice, that cover its {width} fusion features, one after another"
     advice = "give each modality its columns, in the order of the modalities"
-    found = getattr(model, "groups", None)
+    found = _attribute(model, "groups")
     if not isinstance(found, Mapping) or set(found) != set(names):
         told = "nothing of that name" if found is None else repr(found)
         raise _refusal("model", rule, f"{told} for the modalities {', '.join(names)}", advice)
     closed, start = {}, 0
     for name in names:
         columns = found[name]
-        its = range(width)[columns] if isinstance(columns, slice) else None
+        try:
+            its = range(width)[columns] if isinstance(columns, slice) else None
+        except TypeError:
+            its = None
         if its is None or its.step != 1 or its.start != start or not len(its):
             raise _refusal("model", rule, repr(dict(found)), advice)
         closed[name] = slice(its.start, its.stop)
@@ -283,7 +366,7 @@ def _check_samples_apart(model: Guarded, few: Mapping[str, Tensor]) -> Tensor:
             "model",
             "say the same of a sample each time",
             "two answers to the same call",
-            "draw nothing at random in evaluation mode: a dropout that stays on is explained as noise",
+            "if it is in training mode, call model.eval() first; in evaluation mode, draw nothing at random",
         )
     roughly = max(_TOLERANCE, *(16 * torch.finfo(it).eps for it in model.dtypes))
     # Other places, other neighbours, another number of them: every other sample, and one alone.
@@ -312,6 +395,16 @@ def _again(model: Guarded, inputs: Mapping[str, Tensor], n: int) -> tuple[Tensor
         f"other shapes for a batch of {n}",
         "let no squeeze() or view() take the first axis away",
     )
+
+
+def _attribute(model: Any, name: str) -> Any:
+    """Return an attribute of a model; None where it has none."""
+    try:
+        return getattr(model, name, None)
+    except Exception as error:  # a property of anybody's may raise anything
+        raise ValueError(
+            f"The model must have {name!r}. Asked for it, it raised {type(error).__name__}: {error}."
+        ) from error
 
 
 def _is_separable(model: SeparableGuarded, few: Mapping[str, Tensor], features: Tensor) -> bool:

@@ -257,11 +257,15 @@ class Method:
         if isinstance(raw, Attribution):
             return self._checked(model, raw, samples)
         if raw is None:
-            raise ValueError(f"Method {self.name!r} must return its values. Got None: is there no 'return'?")
+            raise ValueError(f"Method {self.name!r} must return values. Got None: the 'return' is missing.")
         named = self._read("values", by_name, raw)
+        if named is not None and any(np.ndim(it) >= 2 and np.size(it) > 1 for it in named.values()):
+            raise ValueError(self._maps_are_told("arrays by name"))
         if named is not None:
             return self._checked(model, Attribution(named))
         values = self._read("values", as_numbers, raw)
+        if values.ndim > 2 and min(values.shape[-2:]) > 1:
+            raise ValueError(self._maps_are_told(f"an array of shape {values.shape}"))
         n_features = max(columns.stop for columns in model.groups.values())
         n = 0 if samples is None else len(samples)
         n_rows = len(values) if values.ndim == 2 else 1
@@ -288,6 +292,13 @@ class Method:
         features = {name: values[columns] for name, columns in model.groups.items()}
         totals = {name: float(part.sum()) for name, part in features.items()}
         return self._checked(model, Attribution(totals, features, signed=signed))
+
+    def _maps_are_told(self, found: str) -> str:
+        return (
+            f"Method {self.name!r} must return one value a modality, or one a fusion feature. Got {found}. "
+            "Maps of pixels go into methods.Attribution(pixels={image: maps}), with estimand='pixels' "
+            "(--estimand pixels) where they are all that it says."
+        )
 
     def _checked(
         self, model: FusionModel, attribution: Attribution, samples: Samples | None = None
@@ -358,7 +369,7 @@ class Method:
     def _read(self, what: str, read: Callable[[Any], Any], value: object) -> Any:
         try:
             return read(value)
-        except NoNumbersError as error:
+        except (NoNumbersError, OverflowError, RecursionError, TypeError) as error:
             raise ValueError(
                 f"Method {self.name!r} must return real numbers, none masked or missing: arrays in the order "
                 f"of the model's features, or one value by name. Got {error} (its {what})."

@@ -70,6 +70,8 @@ def by_name(value: object) -> dict[Any, Any] | None:
     """
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return value._asdict()  # pyright: ignore[reportAttributeAccessIssue]  # a named tuple
     labels = getattr(value, "index", None)
     is_series = hasattr(value, "to_numpy") and getattr(value, "ndim", 0) == 1 and labels is not None
     if not is_series or callable(labels) or _is_count(labels):

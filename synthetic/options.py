@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from difflib import get_close_matches
 from keyword import iskeyword
 
 
@@ -83,6 +84,11 @@ def load_object(what: str, path: str) -> object:
         ValueError: if the module cannot be imported, or has no such object.
     """
     module_name, _, attribute = path.partition(":")
+    if module_name.endswith(".py"):
+        raise ValueError(
+            f"The {what} {path!r} must be named by a module. Got a file; write "
+            f"'{module_name.removesuffix('.py').replace('/', '.')}:{attribute}'."
+        )
     try:
         # What it prints on the way is no part of what a command prints, which programs may read.
         with redirect_stdout(sys.stderr):
@@ -93,7 +99,9 @@ def load_object(what: str, path: str) -> object:
             f"({type(error).__name__}: {error}). Run from the folder that holds it, or install its package."
         ) from error
     if not hasattr(module, attribute):
-        raise ValueError(f"The module {module_name!r} has no {attribute!r} (from {what} {path!r}).")
+        near = get_close_matches(attribute, [name for name in vars(module) if not name.startswith("_")], n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"The module {module_name!r} has no {attribute!r} (from {what} {path!r}).{hint}")
     return getattr(module, attribute)
 
 

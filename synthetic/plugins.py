@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
@@ -27,7 +29,7 @@ def plugged_in(
         make: makes what is kept of an object and its name; raises where it is none.
     """
     found: dict[str, T] = {}
-    for point in entry_points(group=group):
+    for point in _points(what, group):
         try:
             if point.name in taken or point.name in found:
                 owner = "of the project's own" if point.name in taken else "of another package"
@@ -38,11 +40,21 @@ def plugged_in(
                 or not point.name.isprintable()
             ):
                 raise ValueError("a name must be one word without brackets, colons, commas or slashes")  # noqa: TRY301
-            found[point.name] = make(point.load(), point.name)
+            with redirect_stdout(sys.stderr):  # what it prints is no part of what a command prints
+                found[point.name] = make(point.load(), point.name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a package may raise anything
             told = str(error) or type(error).__name__
             logger.warning("The %s %r of %s is left out: %s", what, point.name, _origin(point), told)
     return found
+
+
+def _points(what: str, group: str) -> Sequence[EntryPoint]:
+    """Return the entry points of a group; none, with a warning, where a package's list cannot be read."""
+    try:
+        return tuple(entry_points(group=group))
+    except Exception as error:  # noqa: BLE001 - packages that nobody checked
+        logger.warning("No %s of other packages is found: a list of theirs cannot be read (%s)", what, error)
+        return ()
 
 
 def _origin(point: EntryPoint) -> str:

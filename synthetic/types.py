@@ -57,7 +57,8 @@ class Samples:
 
     Attributes:
         inputs: modality name → image ``[n, channels, height, width]`` (uint8 in 0…255, or floating in 0…1)
-            or table ``[n, columns]`` (numbers of any kind). All finite.
+            or table ``[n, columns]`` (numbers of any kind). All finite. Images of floating point are
+            passed on as they are: in the range that the network was trained on.
         labels: class indices ``[n]`` (int64), or None where labels are withheld.
     """
 
@@ -65,37 +66,25 @@ class Samples:
     labels: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.inputs, Mapping):
+            raise ValueError(  # noqa: TRY004 - all that callers get wrong is a ValueError
+                "The 'inputs' of Samples must be a mapping from modality to tensor. "
+                f"Got a {type(self.inputs).__name__}."
+            )
         if not self.inputs:
             raise ValueError("The 'inputs' of Samples must hold at least one modality. Got none.")
         for name, value in self.inputs.items():
-            if not isinstance(value, Tensor):
-                raise ValueError(  # noqa: TRY004 - all that callers get wrong is a ValueError
-                    f"Input {name!r} must be a torch tensor. Got {type(value).__name__}; "
-                    "convert it with torch.as_tensor."
-                )
-            if value.ndim not in (2, 4):
-                raise ValueError(
-                    f"Input {name!r} must be a table [n, columns] or an image [n, channels, height, width]. "
-                    f"Got shape {tuple(value.shape)}."
-                )
-            if value.is_complex():
-                raise ValueError(f"Input {name!r} must hold real numbers. Got {value.dtype}; take its parts.")
-            if value.ndim == 4 and value.dtype != torch.uint8 and not value.is_floating_point():
-                raise ValueError(
-                    f"Input {name!r} is an image and must be uint8 in 0…255 or floating point in 0…1. "
-                    f"Got {value.dtype}; scale it to 0…1."
-                )
-            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                n_bad = int((~torch.isfinite(value)).sum())
-                raise ValueError(
-                    f"Input {name!r} must be finite. Got {n_bad} NaN or infinite values; "
-                    "impute or drop them first."
-                )
+            _check_input(name, value)
         lengths = {name: len(value) for name, value in self.inputs.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(
                 f"The 'inputs' of Samples must have one row a patient in every modality. Got {lengths} rows: "
                 "take the same patients of each."
+            )
+        if self.labels is not None and not isinstance(self.labels, Tensor):
+            raise ValueError(
+                f"The 'labels' of Samples must be a torch tensor. Got {type(self.labels).__name__}; "
+                "convert them with torch.as_tensor."
             )
         if self.labels is not None and (
             self.labels.shape != (len(self),) or self.labels.dtype != torch.int64
@@ -136,6 +125,35 @@ class Samples:
     def __setstate__(self, state: dict[str, object]) -> None:
         object.__setattr__(self, "inputs", MappingProxyType(state["inputs"]))  # pyright: ignore[reportArgumentType]
         object.__setattr__(self, "labels", state["labels"])
+
+
+def _check_input(name: str, value: Tensor) -> None:
+    """Raise a ValueError unless one modality's input is what `Samples` say."""
+    if not isinstance(value, Tensor):
+        raise ValueError(  # noqa: TRY004 - all that callers get wrong is a ValueError
+            f"Input {name!r} must be a torch tensor. Got {type(value).__name__}; "
+            "convert it with torch.as_tensor."
+        )
+    if value.ndim not in (2, 4):
+        raise ValueError(
+            f"Input {name!r} must be a table [n, columns] or an image [n, channels, height, width]. "
+            f"Got shape {tuple(value.shape)}."
+        )
+    if value.layout != torch.strided or value.is_meta:
+        kind = "on no device" if value.is_meta else f"laid out as {value.layout}"
+        raise ValueError(f"Input {name!r} must be a dense tensor that holds values. Got one {kind}.")
+    if value.is_complex():
+        raise ValueError(f"Input {name!r} must hold real numbers. Got {value.dtype}; take its parts.")
+    if value.ndim == 4 and value.dtype != torch.uint8 and not value.is_floating_point():
+        raise ValueError(
+            f"Input {name!r} is an image and must be uint8 in 0…255 or floating point in 0…1. "
+            f"Got {value.dtype}; scale it to 0…1."
+        )
+    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        n_bad = int((~torch.isfinite(value)).sum())
+        raise ValueError(
+            f"Input {name!r} must be finite. Got {n_bad} NaN or infinite values; impute or drop them first."
+        )
 
 
 def as_float(value: Tensor) -> Tensor:

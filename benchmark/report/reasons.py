@@ -51,7 +51,8 @@ def reasons(
     if idle:
         lines.append(f"{', '.join(idle)}: nothing to do, since no model of this run sees an image.")
         lines.append(_ON_ORACLE)
-    if any(it.job["method"] in own and it.job["model"] == models.ORACLE for it in failed):
+    ours = [it for it in failed if it.job["method"] in own and it.job["model"] == models.ORACLE]
+    if any("image" in it.reason for it in ours):
         lines.append(_ON_ORACLE)
     return list(dict.fromkeys(lines))
 

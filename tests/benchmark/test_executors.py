@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+import benchmark
 from benchmark import executors
 
 
@@ -33,6 +34,21 @@ def test_two_workers_are_processes_of_one_thread():
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+class Unloadable:
+    def __reduce__(self):
+        return open, (object(),)
+
+
+def test_what_cannot_be_read_at_the_other_end_is_refused_before_the_work(tmp_path):
+    held = Unloadable()
+
+    def mine(model, samples, rng):
+        return {name: float(held is not None) for name in model.modalities}
+
+    with pytest.raises(ValueError, match=r"Method 'mine' cannot be sent to worker processes \(TypeError"):
+        benchmark.evaluate(mine, scenarios=["xor"], workers=2, out=tmp_path)
+
+
 def test_errors_come_back(workers):
     with executors.local(workers) as executor, pytest.raises(KeyError, match="gone"):
         executor.submit(_fail).result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -447,6 +448,78 @@ def test_samples_are_explained_as_the_floats_that_they_stand_for(name, method):
 def test_images_whose_scale_nobody_knows_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         _changed(change, images=True)
+
+
+@pytest.mark.parametrize(
+    "squashed",
+    [
+        lambda logits: (logits[:, 1:] - logits[:, :1]).sigmoid(),
+        lambda logits: (logits[:, 1] - logits[:, 0]).sigmoid(),
+        lambda logits: logits.sigmoid(),
+        lambda logits: logits.softmax(1),
+    ],
+)
+def test_probabilities_are_no_logits(squashed):
+    model = _with(classify=lambda self, features: squashed(self.head(features)))(Plain())
+    with pytest.raises(ValueError, match="return logits from 'classify', before any softmax or sigmoid"):
+        _said(model, "gradient", samples())
+
+
+def test_logits_that_lie_in_0_to_1_by_chance_are_logits():
+    model = _with(classify=lambda self, features: 0.5 + 0.001 * self.head(features))(Plain())
+    assert _said(model, "gradient", samples())
+
+
+class _Slotted:
+    __slots__ = ("net",)
+
+    def __init__(self, net):
+        self.net = net
+
+
+class _Shared:
+    net: Any = None
+
+
+_GLOBAL: Any = None
+
+
+def _hidden(net: Plain) -> dict[str, Callable[[], Callable[[Any], Tensor]]]:
+    global _GLOBAL  # noqa: PLW0603 - a network that a function finds by name
+    _GLOBAL = net
+    held, shared = _Slotted(net), type("Shared", (_Shared,), {"net": net})()
+    return {
+        "slots": lambda: lambda inputs, held=held: held.net.encode(inputs),
+        "class attribute": lambda: lambda inputs, held=shared: held.net.encode(inputs),
+        "set": lambda: lambda inputs, nets=frozenset([net]): next(iter(nets)).encode(inputs),
+        "default": lambda: lambda inputs, net=net: net.encode(inputs),
+        "partial": lambda: functools.partial(Plain.encode, net),
+        "global": lambda: lambda inputs: _GLOBAL.encode(dict(inputs)),
+    }
+
+
+@pytest.mark.parametrize("where", list(_hidden(Plain())))
+def test_a_network_in_training_mode_is_found_wherever_it_is_held(where):
+    net = Plain()
+    encode = _hidden(net)[where]()
+    net.train()
+    before = copy.deepcopy(net.state_dict())
+    given = types.SimpleNamespace(
+        modalities=net.modalities, groups=net.groups, encode=encode, classify=net.head
+    )
+    try:
+        _said(given, "gradient", samples())  # explained on a copy
+    except ValueError as error:
+        assert "must be in evaluation mode" in str(error)  # noqa: PT017 - where no copy can be made
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("label", [-1, 7])
+def test_labels_that_are_no_classes_are_refused(label):
+    given = Samples(dict(samples().inputs), torch.full((N,), label))
+    with pytest.raises(ValueError, match=r"have labels of the model's classes, 0 … 1"):
+        _said(Plain(), "permutation", given)
 
 
 def test_samples_without_a_modality_of_the_model_are_refused():

@@ -179,6 +179,17 @@ def test_what_a_method_prints_is_no_part_of_the_document(tmp_path):
     assert json.loads(done.stdout)["statuses"] == {"done": 5}
 
 
+@pytest.mark.slow
+def test_nothing_stands_beside_the_document(tmp_path):
+    noisy = "import atexit, os\nos.write(1, b'at import')\natexit.register(os.write, 1, b'at exit')\n"
+    (tmp_path / "mine.py").write_text(noisy + MINE)
+    words = ("run", "smoke", *SMALL, "--method", "mine:steady", "--method", "gradient", "--json")
+    done = subprocess.run(  # noqa: S603 - the project's own command, with a standard output of its own
+        [sys.executable, "-m", "benchmark", *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["statuses"] == {"done": 5}
+
+
 def test_components_share_one_budget(plumbline):
     # Each of the four stays below it: kernel SHAP alone asks for 40 · 8,700 calls.
     code, out, _ = run(plumbline, "mean_of_methods", more=("--budget", "380000"))

@@ -1,3 +1,4 @@
+from collections import namedtuple
 from dataclasses import replace
 
 import numpy as np
@@ -342,8 +343,23 @@ NAMED = dict.fromkeys(NAMES, 1.0)
 COLUMNS = [f"{name} {i}" for i, name in enumerate(NAMES * 7)][:D]
 
 
+@pytest.mark.parametrize(
+    "returned",
+    [{name: np.ones((40, 28, 28)) for name in NAMES}, np.ones((40, 28, 28)), torch.ones(40, 1, 28, 28)],
+)
+def test_maps_alone_are_told_where_they_go(network, samples, rng, returned):
+    with pytest.raises(ValueError, match=r"Maps of pixels go into methods\.Attribution.*estimand='pixels'"):
+        method(returned).attribute(network, samples, rng)
+
+
+def test_a_named_tuple_is_read_by_its_names(network, samples, rng):
+    Values = namedtuple("Values", reversed(NAMES))  # noqa: PYI024
+    found = method(Values(*range(len(NAMES)))).attribute(network, samples, rng)
+    assert dict(found.modalities) == {name: float(place) for place, name in enumerate(reversed(NAMES))}
+
+
 def test_a_method_without_a_return_is_told(network, samples, rng):
-    with pytest.raises(ValueError, match=r"'fake' must return its values. Got None: is there no 'return'"):
+    with pytest.raises(ValueError, match=r"'fake' must return values. Got None: the 'return' is missing"):
         method(None).attribute(network, samples, rng)
 
 

@@ -33,7 +33,6 @@ def test_two_workers_are_processes_of_one_thread():
     assert os.getpid() not in {pid for _, _, pid in outcomes}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 class Unloadable:
     def __reduce__(self):
         return open, (object(),)
@@ -49,6 +48,7 @@ def test_what_cannot_be_read_at_the_other_end_is_refused_before_the_work(tmp_pat
         benchmark.evaluate(mine, scenarios=["xor"], workers=2, out=tmp_path)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_errors_come_back(workers):
     with executors.local(workers) as executor, pytest.raises(KeyError, match="gone"):
         executor.submit(_fail).result()

@@ -153,7 +153,7 @@ def test_images_of_several_channels(name):
     """A map has one value a pixel, whatever the channels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        convolution, head = torch.nn.Conv2d(3, 2, 3, stride=3), torch.nn.Linear(2 * 25, 2)
+        convolution, head = torch.nn.Conv2d(3, 2, 3, stride=3).eval(), torch.nn.Linear(2 * 25, 2).eval()
 
     class Colours:
         modalities, groups, classify = ("picture",), {"picture": slice(0, 50)}, head

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, TextIO, cast
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -101,7 +101,7 @@ def run(
     Results that are already in the output folder are not made again. Exit code 0: all done; 1: a result
     failed, timed out or went over its budget; 2: wrong input, or the run could not go on; 130: interrupted.
     """
-    out_stream = output_aside() if as_json else None
+    document = output_aside() if as_json else None  # first: a user's modules may print
     find_own_modules()
     start = time.perf_counter()
     cache_limit()  # a mistake in it is told now, not by every result
@@ -150,9 +150,9 @@ def run(
     if n_printed:
         told = f"What methods, models and libraries printed is in {folder / LOG}, under 'printed'."
         console.print(printable(told), markup=False, soft_wrap=True, style="dim")
-    if as_json:
-        typer.echo(_as_json(outcome, folder, files, seconds), file=out_stream)
-        cast("TextIO", out_stream).flush()
+    if document is not None:
+        typer.echo(_as_json(outcome, folder, files, seconds), file=document)
+        document.flush()
     if report:
         written = write_report([folder])
         console.print(printable(f"Report: {written.file}"), markup=False, soft_wrap=True)

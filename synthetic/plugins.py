@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
@@ -29,7 +29,7 @@ def plugged_in(
         make: makes what is kept of an object and its name; raises where it is none.
     """
     found: dict[str, T] = {}
-    for point in _points(what, group):
+    for point in entry_points(group=group):
         try:
             if point.name in taken or point.name in found:
                 owner = "of the project's own" if point.name in taken else "of another package"
@@ -46,15 +46,6 @@ def plugged_in(
             told = str(error) or type(error).__name__
             logger.warning("The %s %r of %s is left out: %s", what, point.name, _origin(point), told)
     return found
-
-
-def _points(what: str, group: str) -> Sequence[EntryPoint]:
-    """Return the entry points of a group; none, with a warning, where a package's list cannot be read."""
-    try:
-        return tuple(entry_points(group=group))
-    except Exception as error:  # noqa: BLE001 - packages that nobody checked
-        logger.warning("No %s of other packages is found: a list of theirs cannot be read (%s)", what, error)
-        return ()
 
 
 def _origin(point: EntryPoint) -> str:

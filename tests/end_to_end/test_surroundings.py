@@ -63,6 +63,7 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {
     "typeset by TeX": {"MATPLOTLIBRC": "usetex"},
     "a style of the user's": {"MATPLOTLIBRC": "style"},
     "a broken matplotlibrc": {"MATPLOTLIBRC": "broken"},
+    "a matplotlibrc that is no text": {"MATPLOTLIBRC": "bytes"},
     "warnings are errors": {"PYTHONWARNINGS": "error"},
     "no assertions, no docstrings": {"PYTHONOPTIMIZE": "2"},
     "a dumb terminal": {"TERM": "dumb", "COLUMNS": "20"},
@@ -102,6 +103,8 @@ def _scores(folder: Path, changed: dict[str, str | None], line: str) -> pd.DataF
     ):
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "matplotlibrc").write_text(text)
+    (folder / "bytes").mkdir(exist_ok=True)
+    (folder / "bytes" / "matplotlibrc").write_bytes(b"\xff\xfe\x00")
     environment = {**os.environ, "PLUMBLINE_CACHE": str(folder / "cache")}
     for name, value in changed.items():
         if value is None:

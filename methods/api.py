@@ -204,7 +204,8 @@ class Method:
         torch and NumPy neither matter nor change.
 
         Args:
-            model: what is to be explained, called on copies of inputs and features. One in training mode is copied.
+            model: what is to be explained, called on copies of inputs and features; one in training mode is
+                copied.
             samples: what it is explained on; labels only matter to methods that declare them.
             rng: source of all randomness.
             retrain: trains the model anew on some modalities; only for methods that declare it.
